@@ -1,0 +1,1 @@
+//! passfile (being built).

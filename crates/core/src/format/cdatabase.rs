@@ -1,0 +1,1 @@
+//! cdatabase (being built).

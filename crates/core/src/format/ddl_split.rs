@@ -1,0 +1,1 @@
+//! ddl_split (being built).

@@ -1,0 +1,14 @@
+//! Bytes to values and back for every file of a dump set. Pure: no I/O, no clock.
+
+pub mod cdatabase;
+pub mod copy_text;
+pub mod ddl_split;
+pub mod index;
+pub mod manifest;
+pub mod report;
+pub mod segment_data;
+pub mod sql_script;
+pub mod state;
+pub mod status;
+pub mod table_list;
+pub mod toc;

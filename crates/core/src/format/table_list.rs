@@ -1,0 +1,1 @@
+//! table_list (being built).

@@ -1,0 +1,1 @@
+//! toc (being built).

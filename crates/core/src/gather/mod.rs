@@ -1,0 +1,5 @@
+//! Reads everything that a plan needs.
+
+pub mod cluster;
+pub mod dump_set;
+pub mod relations;

@@ -1,0 +1,1 @@
+//! relations (being built).

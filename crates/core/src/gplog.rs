@@ -1,0 +1,1 @@
+//! gplog (being built).

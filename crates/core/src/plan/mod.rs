@@ -1,0 +1,3 @@
+//! Decisions, pure: what will be dumped, restored, deleted, and why.
+
+pub mod restore;

@@ -1,0 +1,3 @@
+//! Where dump files live.
+
+pub mod local;

@@ -1,0 +1,3 @@
+//! The server's own programs: argument lists (pure) and running them.
+
+pub mod pg_dump;

@@ -1,0 +1,164 @@
+//! What this server wants: every difference between servers as one value, made from the master's answers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Which family of products a server belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Product {
+    /// Greenplum 4.3 to 7 and its forks.
+    Greenplum,
+    Cloudberry,
+    /// One plain server, or several of them behind a Greenplum-shaped catalog.
+    Postgres,
+}
+
+/// The version that decides syntax: the PostgreSQL base as `server_version_num` (80323, 90426, 120012, 150018 ...).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct PgVersion(pub u32);
+
+/// The hash family that decides which segment a row of a hashed table belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HashFamily {
+    /// Greenplum up to 5, and tables of later ones with `cdbhash_*_ops`.
+    Legacy,
+    /// Greenplum 6 and later.
+    Jump,
+    /// No hash distribution at all.
+    None,
+}
+
+/// How instances are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TopologySource {
+    /// `gp_segment_configuration` has column `datadir` (Greenplum 6 and later).
+    DatadirColumn,
+    /// Directories stand in `pg_filespace_entry` (Greenplum 4.3 and 5).
+    FilespaceEntry,
+    /// There is one server.
+    SingleServer,
+}
+
+/// Where the partition hierarchy is written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PartitionCatalog {
+    /// `pg_partition`, `pg_partition_rule` (Greenplum up to 6).
+    PgPartitionRule,
+    /// `pg_inherits` with `relispartition` (PostgreSQL 10, Greenplum 7).
+    Declarative,
+    None,
+}
+
+/// What the distribution catalog looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DistributionCatalog {
+    /// `gp_distribution_policy(localoid, attrnums)`.
+    Attrnums,
+    /// `gp_distribution_policy(localoid, policytype, numsegments, distkey, distclass)`.
+    PolicyType,
+    None,
+}
+
+/// Everything about a server that changes what we say to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dialect {
+    pub product: Product,
+    /// `version()` in full, for reports and manifests.
+    pub banner: String,
+    pub pg_version: PgVersion,
+    /// The start-up setting that opens a session on one instance alone; `None` where any session does.
+    pub utility_setting: Option<String>,
+    pub topology: TopologySource,
+    pub partitions: PartitionCatalog,
+    pub distribution: DistributionCatalog,
+    /// `pg_class.relstorage` exists (Greenplum up to 6): tells heap, row, column and external tables apart.
+    pub has_relstorage: bool,
+    /// `pg_appendonly` exists.
+    pub has_appendonly: bool,
+    /// `pg_stat_last_operation` exists.
+    pub has_last_operation: bool,
+}
+
+impl Dialect {
+    /// Isolation level under which all statements of a session see one snapshot.
+    pub fn snapshot_isolation(&self) -> &'static str {
+        // Before 9.1 SERIALIZABLE is that level, and Greenplum 5 refuses REPEATABLE READ.
+        if self.pg_version.0 < 90100 {
+            "SERIALIZABLE"
+        } else {
+            "REPEATABLE READ"
+        }
+    }
+
+    /// Sessions can share a snapshot by name (`pg_export_snapshot`).
+    pub fn can_export_snapshot(&self) -> bool {
+        self.pg_version.0 >= 90200
+    }
+
+    /// The server knows `lock_timeout`.
+    pub fn has_lock_timeout(&self) -> bool {
+        self.pg_version.0 >= 90300
+    }
+
+    /// `pg_dump --snapshot` exists (9.5; Greenplum 6 has 9.4).
+    pub fn pg_dump_takes_snapshot(&self) -> bool {
+        self.pg_version.0 >= 90500
+    }
+
+    /// Highest useful `extra_float_digits`: text that reads back as the same binary value.
+    pub fn extra_float_digits(&self) -> u8 {
+        if self.pg_version.0 < 90000 { 2 } else { 3 }
+    }
+
+    /// The hash family that new tables get.
+    pub fn hash_family(&self) -> HashFamily {
+        match self.distribution {
+            DistributionCatalog::None => HashFamily::None,
+            DistributionCatalog::Attrnums => HashFamily::Legacy,
+            DistributionCatalog::PolicyType => HashFamily::Jump,
+        }
+    }
+
+    /// Statements that make text output the same on every server and keep time limits of the role out of a dump.
+    pub fn dump_session_settings(&self) -> Vec<String> {
+        let mut settings = vec![
+            "SET DATESTYLE = ISO".to_owned(),
+            format!("SET extra_float_digits TO {}", self.extra_float_digits()),
+            "SET statement_timeout = 0".to_owned(),
+            "SET standard_conforming_strings = on".to_owned(),
+        ];
+        if self.pg_version.0 >= 80400 {
+            settings.push("SET intervalstyle = postgres".to_owned());
+        }
+        if self.pg_version.0 >= 90000 {
+            settings.push("SET bytea_output = hex".to_owned());
+        }
+        if self.has_lock_timeout() {
+            settings.push("SET lock_timeout = 0".to_owned());
+        }
+        if self.pg_version.0 >= 90500 {
+            settings.push("SET row_security = off".to_owned());
+        }
+        if self.pg_version.0 >= 90600 {
+            settings.push("SET idle_in_transaction_session_timeout = 0".to_owned());
+        }
+        settings
+    }
+}
+
+impl fmt::Display for PgVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 >= 100_000 {
+            write!(f, "{}.{}", self.0 / 10_000, self.0 % 10_000)
+        } else {
+            write!(f, "{}.{}.{}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
+        }
+    }
+}

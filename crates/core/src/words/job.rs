@@ -1,0 +1,77 @@
+//! What one host is asked to do and what it answers: shared by planning, the worker and those who drive it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::cluster::Instance;
+use super::dialect::Dialect;
+use super::layout::{InstanceId, SetNames};
+use super::names::QualifiedName;
+
+/// Where and as whom to connect. Never holds a password: each process finds its own in the environment or `~/.pgpass`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoginAs {
+    pub user: String,
+    pub database: String,
+}
+
+/// One segment of a dump: which server, and the directory its files go to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentTarget {
+    pub instance: Instance,
+    /// How the file names call it; differs from `instance` only for a promoted standby.
+    pub id: InstanceId,
+    /// `<root>/db_dumps/<YYYYMMDD>` on that host.
+    pub directory: PathBuf,
+}
+
+/// A table to be dumped, as short as it can be: a host gets one list for all its segments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableJob {
+    pub name: QualifiedName,
+    pub owner: String,
+    pub columns: Vec<String>,
+}
+
+/// All that one host does for a dump.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DumpHostJob {
+    pub dialect: Dialect,
+    pub login: LoginAs,
+    pub names: SetNames,
+    pub segments: Vec<SegmentTarget>,
+    /// In the order in which they are dumped: by schema and name.
+    pub tables: Vec<TableJob>,
+    /// Encoding of the database as the server calls it (`UTF8`, `GBK`, `SQL_ASCII`): data files are written in it.
+    pub encoding: String,
+}
+
+/// Rows and bytes of one table, summed over whatever the context says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableTotals {
+    pub rows: u64,
+    /// Bytes of row text, without the frame around it.
+    pub bytes: u64,
+}
+
+/// A finished file: what the manifest says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileStamp {
+    pub name: String,
+    pub size: u64,
+    /// Lower-case hex.
+    pub sha256: String,
+}
+
+/// How one segment's data are loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoadRoute {
+    /// Into the segment of the same content, in utility mode.
+    Direct,
+    /// Into the master, which distributes the rows.
+    ThroughMaster,
+    /// Not at all: another file's copy of a replicated table is loaded.
+    Skip,
+}

@@ -1,0 +1,13 @@
+//! Pure values: the vocabulary that every other module speaks.
+//!
+//! A value that is not valid cannot exist: constructors check, and what they checked need not be checked again.
+
+pub mod cluster;
+pub mod dialect;
+pub mod exit;
+pub mod ids;
+pub mod job;
+pub mod layout;
+pub mod names;
+pub mod outcome;
+pub mod relation;

@@ -1,0 +1,56 @@
+//! Tables as the catalog of the master shows them.
+
+use serde::{Deserialize, Serialize};
+
+use super::ids::Oid;
+use super::names::QualifiedName;
+
+/// How the rows of a table are stored, and so whether and how they are dumped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StorageKind {
+    Heap,
+    /// Append-optimized, by row.
+    AoRow,
+    /// Append-optimized, by column.
+    AoColumn,
+}
+
+/// How a table's rows are spread over the segments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distribution {
+    /// By a hash of columns: a row belongs to one segment and no other.
+    Hashed,
+    /// Anywhere.
+    Random,
+    /// Every segment has all rows.
+    Replicated,
+    /// One server has all rows (plain PostgreSQL), or the catalog does not say.
+    Single,
+}
+
+/// A table that holds rows of its own: what a data file has one COPY block for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relation {
+    pub oid: Oid,
+    pub name: QualifiedName,
+    pub owner: String,
+    pub storage: StorageKind,
+    pub distribution: Distribution,
+    /// Live columns in attribute order, real names; generated columns are left out.
+    pub columns: Vec<String>,
+    /// The root of the partition hierarchy that this table is a leaf or intermediate level of.
+    pub root: Option<Oid>,
+    /// Planner's estimate of the whole table in bytes on all segments; for progress and disk space, never for truth.
+    pub estimated_bytes: u64,
+}
+
+/// A sequence and its state at the cut.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SequenceState {
+    pub name: QualifiedName,
+    pub owner: String,
+    pub last_value: i64,
+    pub is_called: bool,
+}

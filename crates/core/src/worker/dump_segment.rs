@@ -1,0 +1,1 @@
+//! dump_segment (being built).

@@ -1,0 +1,1 @@
+//! Real servers, fake programs and faults for the tests.
