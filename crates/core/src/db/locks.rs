@@ -1,1 +1,118 @@
-//! locks (being built).
+//! Locks on tables: many names per statement, short waits, and words for who stands in the way.
+
+use std::time::Duration;
+
+use super::relations::name_tuples;
+use super::{Error, Session};
+use crate::words::dialect::Dialect;
+use crate::words::names::QualifiedName;
+
+/// Names in one LOCK statement.
+const NAMES_PER_STATEMENT: usize = 500;
+
+/// The lock modes that a dump takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockMode {
+    /// Nobody may drop or alter the table; reading and writing go on.
+    AccessShare,
+    /// Nobody may write either.
+    Share,
+    /// Nobody but readers.
+    Exclusive,
+}
+
+impl LockMode {
+    fn sql(self) -> &'static str {
+        match self {
+            LockMode::AccessShare => "ACCESS SHARE",
+            LockMode::Share => "SHARE",
+            LockMode::Exclusive => "EXCLUSIVE",
+        }
+    }
+}
+
+/// Limits every following statement of the open transaction: a wait for a lock where the server knows such a limit,
+/// the whole statement where it does not (Greenplum 5 has no `lock_timeout`).
+pub async fn limit_lock_wait(session: &Session, dialect: &Dialect, limit: Duration) -> Result<(), Error> {
+    let setting = if dialect.has_lock_timeout() {
+        "lock_timeout"
+    } else {
+        "statement_timeout"
+    };
+    session
+        .run(
+            &format!("SET LOCAL {setting} = {}", limit.as_millis()),
+            "limiting the wait for locks",
+        )
+        .await
+}
+
+/// Takes the lock on every table, inside the open transaction of the session.
+///
+/// On Greenplum's master a LOCK reaches all segments.
+pub async fn lock_tables(
+    session: &Session,
+    dialect: &Dialect,
+    names: &[QualifiedName],
+    mode: LockMode,
+) -> Result<(), Error> {
+    // Before 8.4 LOCK takes no ONLY and never descends to children.
+    let only = if dialect.pg_version.0 >= 80400 { "ONLY " } else { "" };
+    for batch in names.chunks(NAMES_PER_STATEMENT) {
+        let list: Vec<String> = batch.iter().map(|name| format!("{only}{}", name.sql())).collect();
+        let sql = format!("LOCK TABLE {} IN {} MODE", list.join(", "), mode.sql());
+        let doing = format!("locking {} tables in {} mode", batch.len(), mode.sql());
+        session.run(&sql, &doing).await?;
+    }
+    Ok(())
+}
+
+/// Who holds or waits for a lock on these tables that keeps others from getting SHARE: `table "a"."b": pid 123 (user,
+/// state, query)`. Best effort, at most `limit` lines, for messages.
+pub async fn who_is_in_the_way(
+    session: &Session,
+    dialect: &Dialect,
+    names: &[QualifiedName],
+    limit: usize,
+) -> Result<Vec<String>, Error> {
+    let (pid, query) = if dialect.pg_version.0 >= 90200 {
+        ("a.pid", "a.query")
+    } else {
+        ("a.procpid", "a.current_query")
+    };
+    let mut lines = Vec::new();
+    for batch in names.chunks(NAMES_PER_STATEMENT) {
+        if lines.len() >= limit || batch.is_empty() {
+            break;
+        }
+        let sql = format!(
+            "SELECT DISTINCT n.nspname || '.' || c.relname, l.pid, l.mode, a.usename, substr({query}, 1, 80) \
+             FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             LEFT JOIN pg_catalog.pg_stat_activity a ON {pid} = l.pid \
+             WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() \
+             AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock') \
+             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
+             AND (n.nspname, c.relname) IN ({}) LIMIT {}",
+            name_tuples(batch.iter()),
+            limit - lines.len()
+        );
+        for row in session.rows(&sql, "asking who holds locks").await? {
+            let field = |i: usize| {
+                row.get(i)
+                    .and_then(|f| f.as_deref())
+                    .unwrap_or("?")
+                    .replace(['\n', '\t'], " ")
+            };
+            lines.push(format!(
+                "table {}: process {} of user {} holds {} ({})",
+                field(0),
+                field(1),
+                field(3),
+                field(2),
+                field(4)
+            ));
+        }
+    }
+    Ok(lines)
+}

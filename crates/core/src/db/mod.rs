@@ -1,7 +1,96 @@
 //! The wire to the servers: sessions, catalog queries, locks, COPY. The only place that holds SQL.
+//!
+//! There is no trait here: the seam is the protocol itself, and tests run real servers.
 
 pub mod catalog;
 pub mod connect;
 pub mod copy;
 pub mod locks;
 pub mod passfile;
+pub mod relations;
+
+pub use connect::{ConnectSpec, Session};
+
+/// What went wrong between us and a server.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not connect to {whom}")]
+    Connect {
+        whom: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("{whom} did not answer within {seconds} s while {doing}")]
+    TimedOut { whom: String, doing: String, seconds: u64 },
+    #[error("{whom} refused: {doing}: {message}")]
+    Statement {
+        whom: String,
+        doing: String,
+        message: String,
+        code: Option<String>,
+        position: Option<String>,
+    },
+    #[error("the connection to {whom} broke while {doing}")]
+    Broken {
+        whom: String,
+        doing: String,
+        #[source]
+        source: BoxError,
+    },
+    #[error("{whom} answered something unexpected while {doing}: {what}")]
+    Unexpected { whom: String, doing: String, what: String },
+}
+
+/// A cause that is only printed.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+impl Error {
+    /// The server's five-character code of the error, when the server said one.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Error::Statement { code, .. } => code.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// The wait for a lock, or the time for a statement, was over.
+    pub fn is_timeout(&self) -> bool {
+        // lock_not_available, query_canceled
+        matches!(self.code(), Some("55P03" | "57014"))
+    }
+
+    /// The server has no lock table entries left; more of the same statement cannot help.
+    pub fn is_out_of_locks(&self) -> bool {
+        self.code() == Some("53200")
+    }
+
+    /// What helps, where something is known to help.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Connect { .. } => Some(
+                "check that the server runs, that PGHOST, PGPORT and PGUSER are right, that pg_hba.conf lets this \
+                 host in, and that a password, if one is asked for, stands in ~/.pgpass or PGPASSWORD",
+            ),
+            _ if self.is_out_of_locks() => {
+                Some("raise max_locks_per_transaction on the server it names, restart it, and run again")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Joins an error and its causes into one line.
+pub fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        // Drivers like to repeat their cause in their own text.
+        if !text.contains(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -32,6 +32,9 @@ pub struct TableJob {
     pub name: QualifiedName,
     pub owner: String,
     pub columns: Vec<String>,
+    /// `WHERE ...`: the rows of an extension's configuration table that are the user's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub condition: Option<String>,
 }
 
 /// All that one host does for a dump.

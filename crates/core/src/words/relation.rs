@@ -42,6 +42,8 @@ pub struct Relation {
     pub columns: Vec<String>,
     /// The root of the partition hierarchy that this table is a leaf or intermediate level of.
     pub root: Option<Oid>,
+    /// `WHERE ...`: set for an extension's configuration table, of which only the user's own rows are dumped.
+    pub condition: Option<String>,
     /// Planner's estimate of the whole table in bytes on all segments; for progress and disk space, never for truth.
     pub estimated_bytes: u64,
 }

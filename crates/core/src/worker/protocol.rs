@@ -1,1 +1,172 @@
-//! protocol (being built).
+//! The whole conversation between the program on the master and its worker on a host, on one page.
+//!
+//! One JSON value per line. The worker's standard input carries [`Request`]s, its standard output [`Event`]s. The first
+//! event is [`Event::Hello`]. End of standard input means: the master is gone, clean up and leave.
+//!
+//! A dump: `Prepare`, `StartDump`, `Tables`*, `TablesEnd` -> a `Ready` per segment (transaction open, tables locked);
+//! `OpenSnapshots` -> a `SnapshotOpen` per segment; `CopyData` -> `Progress`*, a `Finished` per segment, `Totals`*;
+//! `Publish` (all segments of all hosts are finished: give the files their names) -> a `Published` per segment. `Reset`
+//! at any time before `Publish` drops sessions and unfinished files and makes the worker ready for a new `StartDump`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::words::dialect::Dialect;
+use crate::words::ids::ContentId;
+use crate::words::job::{FileStamp, LoginAs, SegmentTarget, TableJob, TableTotals};
+use crate::words::layout::SetNames;
+
+/// Raised when a message changes its meaning; a worker of another number is refused.
+pub const PROTOCOL: u32 = 1;
+
+/// The hidden first word of the command line that makes the program a worker.
+pub const WORKER_ARGUMENT: &str = "__worker";
+
+/// Longest line that either side accepts.
+pub const MAX_LINE_BYTES: usize = 64 << 20;
+
+/// Tables in one `Tables` request.
+pub const TABLES_PER_REQUEST: usize = 500;
+
+/// The worker says at least this often that it lives.
+pub const HEARTBEAT_SECONDS: u64 = 5;
+
+/// What the master asks.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Make the directories, try to write in them, tell the free space.
+    Prepare {
+        directories: Vec<PreparedDirectory>,
+    },
+    StartDump(DumpStart),
+    Tables(Vec<TableJob>),
+    TablesEnd,
+    OpenSnapshots,
+    CopyData,
+    Publish,
+    Reset,
+    /// Look for files of a dump set. Answered by [`Event::Found`].
+    Find {
+        directory: PathBuf,
+        names: Vec<String>,
+    },
+    /// Load data files; see [`super::restore_segment`].
+    Restore(super::restore_segment::RestoreStart),
+    /// Write a small file (a restore's status file) under its final name. Answered by [`Event::Written`].
+    WriteFile {
+        path: PathBuf,
+        text: String,
+    },
+}
+
+/// A dump directory of one segment.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PreparedDirectory {
+    pub content: ContentId,
+    pub directory: PathBuf,
+}
+
+/// What all segments of a host need to know before the list of tables.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DumpStart {
+    pub dialect: Dialect,
+    pub login: LoginAs,
+    pub names: SetNames,
+    pub segments: Vec<SegmentTarget>,
+    /// The server's name of the database's encoding.
+    pub encoding: String,
+    /// Longest wait for the locks on one segment, in seconds.
+    pub lock_wait_seconds: u64,
+}
+
+/// What the worker answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Event {
+    Hello {
+        version: String,
+        protocol: u32,
+        pid: u32,
+        host: String,
+    },
+    /// Sent every [`HEARTBEAT_SECONDS`].
+    Alive,
+    /// One for each directory of `Prepare`.
+    Prepared {
+        content: ContentId,
+        result: Result<DirectoryState, String>,
+    },
+    Ready {
+        content: ContentId,
+    },
+    SnapshotOpen {
+        content: ContentId,
+    },
+    Progress {
+        content: ContentId,
+        tables: u64,
+        rows: u64,
+        bytes: u64,
+    },
+    /// Rows and bytes of tables `first..`, summed over the segments of this host. A table whose distribution gives
+    /// every segment all rows is summed like any other.
+    Totals {
+        first: usize,
+        totals: Vec<TableTotals>,
+    },
+    Finished {
+        content: ContentId,
+        files: Vec<FileStamp>,
+    },
+    Published {
+        content: ContentId,
+    },
+    /// A segment's work has ended in failure; its unfinished files are gone, or the message names them.
+    Failed {
+        content: ContentId,
+        message: String,
+    },
+    /// The worker is back where it was before `StartDump`.
+    ResetDone,
+    Found {
+        files: Vec<FoundFile>,
+    },
+    Written {
+        path: PathBuf,
+        result: Result<(), String>,
+    },
+    /// Something about the progress or the end of a restore.
+    Restore(super::restore_segment::RestoreEvent),
+    Log {
+        level: LogLevel,
+        text: String,
+    },
+}
+
+/// What `Prepare` found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct DirectoryState {
+    pub created: bool,
+    /// Bytes that an ordinary user can still write to the file system.
+    pub free_bytes: u64,
+    /// The same number means the same file system on that host.
+    pub device: u64,
+}
+
+/// A file that `Find` was asked for and that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FoundFile {
+    pub name: String,
+    pub size: u64,
+}
+
+/// How loud a worker's words are on the master.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warning,
+}

@@ -1,1 +1,13 @@
-//! restore_segment (being built).
+//! Loads the data files of one host: read, unpack, find the COPY blocks, send the rows to the server, count.
+//!
+//! (Being built: the types below are the protocol's.)
+
+use serde::{Deserialize, Serialize};
+
+/// What all files of a host need to know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RestoreStart {}
+
+/// What a restore answers.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub enum RestoreEvent {}
