@@ -4,10 +4,12 @@
 
 pub mod cluster;
 pub mod dialect;
+pub mod environment;
 pub mod exit;
 pub mod ids;
 pub mod job;
 pub mod layout;
 pub mod names;
 pub mod outcome;
+pub mod refusal;
 pub mod relation;

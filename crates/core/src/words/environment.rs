@@ -1,0 +1,64 @@
+//! What the process was given besides its arguments: read once at the edge, handed down as a value.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The surroundings of one run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Environment {
+    pub home: PathBuf,
+    /// Name of the operating system account, from the password database.
+    pub user: String,
+    /// Name of this host up to the first dot: what log lines show.
+    pub host: String,
+    /// Name of this host as the kernel has it.
+    pub host_full: String,
+    /// `GPHOME`; not set where the server is a plain PostgreSQL.
+    pub gphome: Option<PathBuf>,
+    /// `MASTER_DATA_DIRECTORY`.
+    pub master_data_directory: Option<PathBuf>,
+    pub pg: PgEnvironment,
+    /// The file that this process runs from: the worker is the same program.
+    pub program_path: PathBuf,
+    pub pid: u32,
+}
+
+/// The variables that libpq honours and so do we. Empty ones count as not set, as libpq counts them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PgEnvironment {
+    /// `PGHOST`: a host, an address or the directory of a socket.
+    pub host: Option<String>,
+    /// `PGPORT`, already known to be a number.
+    pub port: Option<u16>,
+    /// `PGUSER`.
+    pub user: Option<String>,
+    /// `PGPASSWORD`.
+    pub password: Option<Password>,
+    /// `PGPASSFILE`.
+    pub passfile: Option<PathBuf>,
+    /// `PGDATABASE`.
+    pub database: Option<String>,
+    /// `PGSSLMODE`.
+    pub sslmode: Option<String>,
+}
+
+/// A secret that no log line and no bug report shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Password(pub String);
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"***\"")
+    }
+}
+
+/// How much the log tells. Both may be set: then the screen is quiet and the file has everything.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verbosity {
+    /// `-q`: only warnings and worse on the screen.
+    pub quiet: bool,
+    /// `-v`: everything.
+    pub verbose: bool,
+}
