@@ -1,0 +1,490 @@
+//! Clusters to test on: real PostgreSQL servers in the shape of a Greenplum, one plain server, or a real Greenplum.
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{TcpListener, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+
+use crate::client::{Rows, Session, Target};
+use crate::keeper::{Keeper, postmaster_line, wait_until_ready};
+use crate::postgres::{self, Shape, bin_dir, os_user};
+use crate::proxy::Proxy;
+
+/// What a cluster shall look like.
+#[derive(Debug, Clone)]
+pub struct ClusterSpec {
+    pub segments: usize,
+    /// Host name of each segment, by content; where there is none, the name of this host. All of them have to be this
+    /// machine: `127.0.0.2` makes a program believe in another one.
+    pub hostnames: Vec<String>,
+}
+
+impl ClusterSpec {
+    pub fn segments(segments: usize) -> Self {
+        ClusterSpec {
+            segments,
+            hostnames: Vec::new(),
+        }
+    }
+}
+
+/// One server of a cluster.
+#[derive(Debug, Clone)]
+pub struct Instance {
+    pub dbid: i32,
+    /// -1 is the master.
+    pub content: i32,
+    pub host: String,
+    /// Where clients go; for the master of a test cluster that is the proxy.
+    pub port: u16,
+    pub data_dir: PathBuf,
+    target: Target,
+}
+
+/// A running cluster; a started one is gone when this is dropped.
+#[derive(Debug)]
+pub struct Cluster {
+    master: Instance,
+    /// By content. Empty for one plain server.
+    segments: Vec<Instance>,
+    user: String,
+    /// `HOME` of the programs under test, so that their logs are apart from everybody else's.
+    home: PathBuf,
+    /// That of a cluster which was not started here.
+    _home: Option<TempDir>,
+    // The order matters: sessions end before the servers do.
+    _proxy: Option<Proxy>,
+    keeper: Option<Keeper>,
+}
+
+/// One plain PostgreSQL server, without anything of Greenplum.
+#[derive(Debug)]
+pub struct Plain;
+
+impl Plain {
+    pub fn start() -> Cluster {
+        let mut keeper = Keeper::new();
+        let sockets = socket_dir(&keeper, "run");
+        let data_dir = copy_data_dir(&keeper, "master", Shape::Plain);
+        let port = start_server(&mut keeper, &data_dir, &sockets, |port| settings(port, &sockets));
+        Cluster {
+            master: Instance::on(&sockets, 1, -1, &local_host_name(), port, data_dir),
+            segments: Vec::new(),
+            user: os_user(),
+            home: home_dir(&keeper),
+            _home: None,
+            _proxy: None,
+            keeper: Some(keeper),
+        }
+    }
+}
+
+impl Cluster {
+    /// The cluster for a test that does not care which: a new one, or with `GPDUMP_TEST_CLUSTER=env` the running
+    /// Greenplum that the environment names.
+    pub fn for_tests(segments: usize) -> Self {
+        match std::env::var("GPDUMP_TEST_CLUSTER").as_deref() {
+            Ok("env") => Cluster::from_env(),
+            Ok(other) if !other.is_empty() => panic!("GPDUMP_TEST_CLUSTER is {other:?}; only \"env\" is known"),
+            _ => Cluster::start(ClusterSpec::segments(segments)),
+        }
+    }
+
+    /// Starts a master and segments, about a second for three.
+    pub fn start(spec: ClusterSpec) -> Self {
+        let mut keeper = Keeper::new();
+        let sockets = socket_dir(&keeper, "run");
+        let behind = socket_dir(&keeper, "behind");
+        let host = local_host_name();
+
+        let mut segments = Vec::new();
+        for content in 0..spec.segments {
+            let data_dir = copy_data_dir(&keeper, &format!("seg{content}"), Shape::Greenplum);
+            let port = start_server(&mut keeper, &data_dir, &sockets, |port| settings(port, &sockets));
+            let host = spec.hostnames.get(content).unwrap_or(&host);
+            segments.push(Instance::on(
+                &sockets,
+                content as i32 + 2,
+                content as i32,
+                host,
+                port,
+                data_dir,
+            ));
+        }
+
+        let data_dir = copy_data_dir(&keeper, "master", Shape::Greenplum);
+        let (port, proxy) = loop {
+            let port = free_port();
+            let master = Instance::on(&sockets, 1, -1, &host, port, data_dir.clone());
+            let rows = configuration(std::iter::once(&master).chain(&segments));
+            // The file says the proxy's port, as on a real master; the server's own comes on its command line.
+            let real = start_server(&mut keeper, &data_dir, &behind, |_| {
+                format!(
+                    "{}testkit.instances = '{}'\n",
+                    settings(port, &sockets),
+                    rows.replace('\'', "''")
+                )
+            });
+            let socket = |dir: &Path, port: u16| dir.join(format!(".s.PGSQL.{port}"));
+            let behind_segments = segments.iter().map(|s| socket(&sockets, s.port)).collect();
+            match Proxy::start(port, &sockets, socket(&behind, real), behind_segments) {
+                Ok(proxy) => break (port, proxy),
+                Err(_) => stop_server(&data_dir),
+            }
+        };
+        Cluster {
+            master: Instance::on(&sockets, 1, -1, &host, port, data_dir),
+            segments,
+            user: os_user(),
+            home: home_dir(&keeper),
+            _home: None,
+            _proxy: Some(proxy),
+            keeper: Some(keeper),
+        }
+    }
+
+    /// The running cluster that PGPORT, MASTER_DATA_DIRECTORY and so on name. It is left running.
+    pub fn from_env() -> Self {
+        let variable = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let user = variable("PGUSER").unwrap_or_else(os_user);
+        let master = Target {
+            host: variable("PGHOST").unwrap_or_else(|| "/tmp".into()),
+            port: variable("PGPORT").map_or(5432, |p| p.parse().expect("PGPORT is a number")),
+            user: user.clone(),
+            utility: None,
+        };
+        let known = master.sql(
+            "postgres",
+            "SELECT name FROM pg_settings WHERE name IN ('gp_role', 'gp_session_role') ORDER BY 1 DESC",
+        );
+        // Up to Greenplum 6 both exist, and only the second may be set by a client.
+        let utility = known.first().and_then(|row| row[0].clone());
+        let has_datadir = master.sql(
+            "postgres",
+            "SELECT 1 FROM pg_attribute WHERE attrelid = 'gp_segment_configuration'::regclass AND attname = 'datadir'",
+        );
+        let rows = master.sql(
+            "postgres",
+            if has_datadir.is_empty() {
+                "SELECT dbid, content, hostname, port, fselocation FROM gp_segment_configuration \
+                 JOIN pg_filespace_entry ON fsedbid = dbid JOIN pg_filespace f ON f.oid = fsefsoid \
+                 WHERE role = 'p' AND fsname = 'pg_system' ORDER BY content"
+            } else {
+                "SELECT dbid, content, hostname, port, datadir FROM gp_segment_configuration \
+                 WHERE role = 'p' ORDER BY content"
+            },
+        );
+        let mut instances: Vec<Instance> = rows
+            .into_iter()
+            .map(|row| {
+                let text = |i: usize| row[i].clone().expect("the columns of the configuration are not null");
+                let number = |i: usize| text(i).parse().expect("a number");
+                let content = number(1);
+                let port = u16::try_from(number(3)).expect("a port");
+                let target = Target {
+                    host: text(2),
+                    port,
+                    user: user.clone(),
+                    utility: utility.clone(),
+                };
+                Instance {
+                    dbid: number(0),
+                    content,
+                    host: text(2),
+                    port,
+                    data_dir: text(4).into(),
+                    target: if content == -1 { master.clone() } else { target },
+                }
+            })
+            .collect();
+        let home = tempfile::Builder::new().prefix("gpdump-home-").tempdir().unwrap();
+        Cluster {
+            master: instances.remove(0),
+            segments: instances,
+            user,
+            home: home.path().to_path_buf(),
+            _home: Some(home),
+            _proxy: None,
+            keeper: None,
+        }
+    }
+
+    pub fn master_port(&self) -> u16 {
+        self.master.port
+    }
+
+    pub fn master_data_dir(&self) -> &Path {
+        &self.master.data_dir
+    }
+
+    pub fn master(&self) -> &Instance {
+        &self.master
+    }
+
+    /// A segment by content.
+    pub fn segment(&self, content: usize) -> &Instance {
+        &self.segments[content]
+    }
+
+    pub fn segments(&self) -> &[Instance] {
+        &self.segments
+    }
+
+    /// The servers that hold rows: the segments, or the one plain server.
+    pub fn row_holders(&self) -> &[Instance] {
+        if self.segments.is_empty() {
+            std::slice::from_ref(&self.master)
+        } else {
+            &self.segments
+        }
+    }
+
+    /// The servers were started for this value, and are plain PostgreSQL.
+    pub fn is_own(&self) -> bool {
+        self.keeper.is_some()
+    }
+
+    /// `HOME` of the programs.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// SQL through the master; statements that change something run on the segments too.
+    pub fn sql(&self, database: &str, sql: &str) -> Rows {
+        self.master.target.sql(database, sql)
+    }
+
+    pub fn try_sql(&self, database: &str, sql: &str) -> Result<Rows, String> {
+        self.master.target.try_sql(database, sql)
+    }
+
+    /// A session on the master that stays open.
+    pub fn session(&self, database: &str) -> Session {
+        self.master.target.session(database)
+    }
+
+    /// SQL on one segment alone.
+    pub fn segment_sql(&self, content: usize, database: &str, sql: &str) -> Rows {
+        self.segments[content].sql(database, sql)
+    }
+
+    /// Sends a signal to the postmaster of a segment, by content.
+    pub fn kill(&self, content: usize, signal: Signal) {
+        assert!(
+            self.is_own(),
+            "servers that the testkit did not start are not its to kill"
+        );
+        send(&self.segments[content].data_dir, signal);
+    }
+
+    /// The environment for the programs under test.
+    pub fn env(&self) -> Vec<(&'static str, OsString)> {
+        let mut env: Vec<(&'static str, OsString)> = vec![
+            ("PGHOST", (&self.master.target.host).into()),
+            ("PGPORT", self.master.port.to_string().into()),
+            ("PGUSER", (&self.user).into()),
+            ("MASTER_DATA_DIRECTORY", (&self.master.data_dir).into()),
+            ("HOME", (&self.home).into()),
+        ];
+        if self.is_own() {
+            let path = std::env::var_os("PATH").unwrap_or_default();
+            let dirs = std::iter::once(bin_dir()).chain(std::env::split_paths(&path));
+            env.push(("PATH", std::env::join_paths(dirs).expect("PATH was a path before")));
+            env.push(("GPHOME", OsString::new()));
+        }
+        env
+    }
+
+    /// A program of the server: from `$GPHOME/bin` for a real Greenplum.
+    pub fn tool(&self, name: &str) -> Command {
+        let dir = match std::env::var_os("GPHOME") {
+            Some(home) if !self.is_own() => PathBuf::from(home).join("bin"),
+            _ => bin_dir(),
+        };
+        let mut command = Command::new(dir.join(name));
+        command
+            .envs(self.env())
+            .env_remove("PGDATABASE")
+            .env_remove("PGOPTIONS");
+        command
+    }
+
+    /// Makes the database of `tests/data/warehouse`, each segment with its share of the rows.
+    pub fn load_warehouse(&self, database: &str) {
+        let dir = crate::repository().join("tests/data/warehouse");
+        self.sql("postgres", &format!("CREATE DATABASE {database} TEMPLATE template0"));
+        self.run_file(&self.master, database, &dir.join("schema.sql"), 0);
+        for (content, holder) in self.row_holders().iter().enumerate() {
+            self.run_file(holder, database, &dir.join("rows.sql"), content);
+        }
+        self.run_file(&self.master, database, &dir.join("after.sql"), 0);
+    }
+
+    /// Runs a file through the master.
+    pub fn load_file(&self, database: &str, file: &Path) {
+        self.run_file(&self.master, database, file, 0);
+    }
+
+    fn run_file(&self, instance: &Instance, database: &str, file: &Path, content: usize) {
+        let mut psql = self.tool("psql");
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-o", "/dev/null", "-d", database])
+            .arg("-f")
+            .arg(file)
+            .arg("-v")
+            .arg(format!("content={content}"))
+            .arg("-v")
+            .arg(format!("segments={}", self.row_holders().len()))
+            .env("PGHOST", &instance.target.host)
+            .env("PGPORT", instance.port.to_string())
+            .env("PGCLIENTENCODING", "UTF8");
+        postgres::run(&mut psql);
+    }
+}
+
+impl Instance {
+    fn on(sockets: &Path, dbid: i32, content: i32, host: &str, port: u16, data_dir: PathBuf) -> Self {
+        let target = Target {
+            host: sockets.to_str().expect("made of ASCII").to_owned(),
+            port,
+            user: os_user(),
+            utility: None,
+        };
+        Instance {
+            dbid,
+            content,
+            host: host.to_owned(),
+            port,
+            data_dir,
+            target,
+        }
+    }
+
+    /// SQL on this instance alone (the master's goes to all).
+    pub fn sql(&self, database: &str, sql: &str) -> Rows {
+        self.target.sql(database, sql)
+    }
+
+    /// A session on this instance alone that stays open.
+    pub fn session(&self, database: &str) -> Session {
+        self.target.session(database)
+    }
+}
+
+/// What `gp_segment_configuration` shall show, as JSON.
+fn configuration<'a>(instances: impl Iterator<Item = &'a Instance>) -> String {
+    let rows: Vec<_> = instances
+        .map(|i| {
+            serde_json::json!({
+                "dbid": i.dbid, "content": i.content, "role": "p", "preferred_role": "p", "mode": "n", "status": "u",
+                "port": i.port, "hostname": i.host, "address": i.host, "datadir": i.data_dir,
+            })
+        })
+        .collect();
+    serde_json::Value::from(rows).to_string()
+}
+
+/// `postgresql.conf` of an instance: small, quick, reached from this machine only (see `pg_hba.conf` below).
+fn settings(port: u16, sockets: &Path) -> String {
+    let mut text = format!(
+        "port = {port}\nunix_socket_directories = '{}'\nlisten_addresses = '*'\n",
+        sockets.display()
+    );
+    for (name, value) in [
+        ("fsync", "off"),
+        ("synchronous_commit", "off"),
+        ("full_page_writes", "off"),
+        ("shared_buffers", "16MB"),
+        ("max_connections", "100"),
+        ("wal_level", "minimal"),
+        ("max_wal_senders", "0"),
+        ("max_wal_size", "64MB"),
+        ("max_logical_replication_workers", "0"),
+        ("autovacuum", "off"),
+        ("jit", "off"),
+    ] {
+        let _ = writeln!(text, "{name} = {value}");
+    }
+    text
+}
+
+fn copy_data_dir(keeper: &Keeper, name: &str, shape: Shape) -> PathBuf {
+    let data_dir = keeper.top().join(name);
+    postgres::run(
+        Command::new("cp")
+            .args(["-a", "--reflink=auto"])
+            .arg(postgres::prepared(shape))
+            .arg(&data_dir),
+    );
+    fs::write(
+        data_dir.join("pg_hba.conf"),
+        "local all all trust\nhost all all samehost trust\n",
+    )
+    .unwrap();
+    data_dir
+}
+
+/// Starts a server on a free port with the settings made for that port, and waits until it serves.
+fn start_server(keeper: &mut Keeper, data_dir: &Path, sockets: &Path, settings: impl Fn(u16) -> String) -> u16 {
+    for _ in 0..20 {
+        let port = free_port();
+        fs::write(data_dir.join("postgresql.conf"), settings(port)).unwrap();
+        let _ = fs::remove_file(data_dir.with_extension("log"));
+        keeper.start(data_dir, port, sockets);
+        if wait_until_ready(data_dir) {
+            return port;
+        }
+    }
+    let log = fs::read_to_string(data_dir.with_extension("log")).unwrap_or_default();
+    panic!("no server could be started in {}: {log}", data_dir.display());
+}
+
+fn stop_server(data_dir: &Path) {
+    send(data_dir, Signal::QUIT);
+    while data_dir.join("postmaster.pid").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn send(data_dir: &Path, signal: Signal) {
+    let pid = postmaster_line(data_dir, 0)
+        .and_then(|pid| pid.parse().ok())
+        .and_then(Pid::from_raw);
+    kill_process(pid.expect("the server runs, and says its pid"), signal).unwrap();
+}
+
+/// A port that nobody listens on, below those that the kernel gives to clients. Somebody may still be quicker.
+fn free_port() -> u16 {
+    use std::hash::{BuildHasher, RandomState};
+    let mut port = 15_000 + (RandomState::new().hash_one(0) % 17_000) as u16;
+    while TcpListener::bind(("0.0.0.0", port)).is_err() {
+        port += 1;
+    }
+    port
+}
+
+fn socket_dir(keeper: &Keeper, name: &str) -> PathBuf {
+    let dir = keeper.top().join(name);
+    fs::create_dir(&dir).unwrap();
+    postgres::give_to_server_user(&dir);
+    dir
+}
+
+fn home_dir(keeper: &Keeper) -> PathBuf {
+    let dir = keeper.top().join("home");
+    fs::create_dir(&dir).unwrap();
+    dir
+}
+
+/// The name that this machine calls itself, if it can find itself by that name.
+fn local_host_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let found = (name.as_str(), 0)
+        .to_socket_addrs()
+        .is_ok_and(|mut addresses| addresses.next().is_some());
+    if found { name } else { "localhost".into() }
+}
