@@ -32,13 +32,14 @@
 //! `gp_dump.md` 3.1 and 3.7; `docs/formats/segment-data.md` has the grammar.
 
 mod copy_statement;
+mod encoding;
 pub(in crate::format) mod lexer;
 mod reader;
 
 pub use reader::{BlockReader, CopyBlock, DataError, DataEvent};
 
 use crate::words::job::TableJob;
-use crate::words::names::{quote_ident_if_needed, quote_literal};
+use crate::words::names::{QualifiedName, quote_ident_if_needed, quote_literal};
 
 /// What stands behind the last row of a block: the end mark and two empty lines.
 pub const BLOCK_END: &[u8] = b"\\.\n\n\n";
@@ -63,7 +64,7 @@ pub fn file_header(encoding: &str) -> Vec<u8> {
 /// What stands in front of the rows of a table.
 ///
 /// The search path is set every time, where the original sets it when it changes: so a block that is read alone, from
-/// its own gzip member, says by itself which schema it belongs to.
+/// its own gzip member, says by itself which schema it belongs to. Names are written in UTF-8: see [`block_head_in`].
 pub fn block_head(table: &TableJob) -> Vec<u8> {
     let columns: Vec<String> = table.columns.iter().map(|c| quote_ident_if_needed(c)).collect();
     // The original prints two blanks for a table without columns, and its filters look for them.
@@ -81,6 +82,27 @@ pub fn block_head(table: &TableJob) -> Vec<u8> {
         quote_ident_if_needed(&table.name.name),
     )
     .into_bytes()
+}
+
+/// A name that would be another one in a file of this encoding.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "could not write the names of table {table} in encoding {encoding}; only ASCII names, or databases in UTF8 or LATIN1, \
+     can be written"
+)]
+pub struct NameNotEncoded {
+    pub table: QualifiedName,
+    pub encoding: String,
+}
+
+/// [`block_head`] for a file in any encoding: with bytes of UTF-8 in a file of another encoding the server that restores
+/// it would look for a table of another name.
+pub fn block_head_in(table: &TableJob, encoding: &str) -> Result<Vec<u8>, NameNotEncoded> {
+    let text = String::from_utf8(block_head(table)).expect("a head is made of strings");
+    encoding::encode(&text, encoding).ok_or_else(|| NameNotEncoded {
+        table: table.name.clone(),
+        encoding: encoding.to_owned(),
+    })
 }
 
 /// The last bytes of a complete file.
@@ -104,7 +126,6 @@ fn in_one_line(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::words::names::QualifiedName;
 
     fn job(schema: &str, name: &str, columns: &[&str]) -> TableJob {
         TableJob {
@@ -138,6 +159,19 @@ mod tests {
     fn a_line_break_in_a_name_does_not_leave_the_comment() {
         let text = head(&job("s", "a\nDROP TABLE x;\r", &["c"]));
         assert!(text.contains("-- Data for Name: a DROP TABLE x; ; Type"), "{text}");
+    }
+
+    #[test]
+    fn names_are_written_in_the_encoding_of_the_file_or_not_at_all() {
+        let table = job("s", "tü", &["c"]);
+        let head = block_head_in(&table, "LATIN1").unwrap();
+        assert!(head.windows(14).any(|w| w == b"COPY \"t\xfc\" (c) "));
+        assert_eq!(block_head_in(&table, "UTF8").unwrap(), block_head(&table));
+        assert_eq!(
+            block_head_in(&table, "EUC_CN").unwrap_err().to_string(),
+            "could not write the names of table s.tü in encoding EUC_CN; only ASCII names, or databases in UTF8 or \
+             LATIN1, can be written"
+        );
     }
 
     #[test]

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use memchr::memmem::Finder;
 
 use super::copy_statement::{begins_with, first_schema, is_trigger_switch, literal, parse_copy, parse_set};
+use super::encoding;
 use super::lexer::{Lexer, Piece};
 use crate::words::job::TableTotals;
 use crate::words::names::QualifiedName;
@@ -296,21 +297,11 @@ impl BlockReader {
     }
 
     fn decode(&self, name: &[u8]) -> Result<String, DataError> {
-        let latin1 = ["LATIN1", "ISO88591"]
-            .iter()
-            .any(|e| self.encoding.eq_ignore_ascii_case(e));
-        let utf8 = ["UTF8", "UNICODE", "UTF-8", "SQL_ASCII"]
-            .iter()
-            .any(|e| self.encoding.eq_ignore_ascii_case(e));
-        match std::str::from_utf8(name) {
-            Ok(text) if utf8 || text.is_ascii() => Ok(text.to_owned()),
-            _ if latin1 => Ok(name.iter().map(|b| char::from(*b)).collect()),
-            _ => Err(DataError::NameNotDecoded {
-                name: excerpt(name),
-                at: self.offset(),
-                encoding: self.encoding.clone(),
-            }),
-        }
+        encoding::decode(name, &self.encoding).ok_or_else(|| DataError::NameNotDecoded {
+            name: excerpt(name),
+            at: self.offset(),
+            encoding: self.encoding.clone(),
+        })
     }
 
     fn read_copy_line_end(&mut self) -> Result<(), DataError> {
