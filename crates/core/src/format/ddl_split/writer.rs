@@ -1,0 +1,106 @@
+//! Puts entries of a script into a new file, under the settings they were dumped with.
+
+use crate::format::sql_script::Script;
+use crate::format::toc::{Entry, SessionState, Setting};
+
+use super::is_psql_guard;
+
+/// The original's words; its restore and ours look for them.
+const TITLE: &[u8] = b"--\n-- Greenplum Database database dump\n--\n";
+const TRAILER: &[u8] = b"--\n-- Greenplum Database database dump complete\n--\n\n";
+
+pub(super) struct Writer<'a> {
+    script: &'a Script<'a>,
+    out: Vec<u8>,
+    /// The statement that made each setting what it is at this point of the new file.
+    in_force: [Option<Vec<u8>>; 5],
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(script: &'a Script<'a>) -> Self {
+        Writer {
+            script,
+            out: Vec::new(),
+            in_force: Default::default(),
+        }
+    }
+
+    /// Title, and the settings of the whole file as the server's pg_dump printed them.
+    pub(super) fn head(&mut self) {
+        self.out.extend_from_slice(TITLE);
+        let toc = self.script.toc();
+        let text = self.script.text();
+        let head = toc.head.map_or(&b""[..], |span| span.of(text));
+        let start = toc.title.map_or(0, |title| title.end).min(head.len());
+        let mut lines = head[start..].split_inclusive(|&b| b == b'\n').peekable();
+        while let Some(line) = lines.next() {
+            if is_psql_guard(line) {
+                // The blank line behind it goes too, so that the head looks as it did before such guards were printed.
+                lines.next_if(|next| next.trim_ascii().is_empty());
+            } else {
+                self.out.extend_from_slice(line);
+            }
+        }
+        self.remember(&toc.head_state);
+    }
+
+    pub(super) fn entry(&mut self, entry: &Entry) {
+        self.entry_with(entry, |_| None);
+    }
+
+    /// Writes an entry; `mend` may give another text for it.
+    pub(super) fn entry_with(&mut self, entry: &Entry, mend: impl FnOnce(&[u8]) -> Option<Vec<u8>>) {
+        let text = self.script.text();
+        for setting in Setting::ALL {
+            let Some(span) = entry.state.get(setting) else { continue };
+            let statement = span.of(text);
+            let printed_here = span.start >= entry.preamble_start && span.start < entry.span.start;
+            // A head that ends in one statement holds for all: it is not repeated.
+            if printed_here || self.in_force[setting as usize].as_deref() != Some(statement) {
+                self.setting(setting, statement);
+            }
+        }
+        let body = entry.span.of(text);
+        match mend(body) {
+            Some(mended) => self.out.extend_from_slice(&mended),
+            None => self.out.extend_from_slice(body),
+        }
+        self.remember(&entry.state_after);
+    }
+
+    /// Text of our own.
+    pub(super) fn push(&mut self, text: &[u8]) {
+        self.out.extend_from_slice(text);
+    }
+
+    /// Prints a setting if it is not in force.
+    pub(super) fn ensure(&mut self, setting: Setting, statement: &[u8]) {
+        if self.in_force[setting as usize].as_deref() != Some(statement) {
+            self.setting(setting, statement);
+        }
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.out.extend_from_slice(TRAILER);
+        self.out
+    }
+
+    fn setting(&mut self, setting: Setting, statement: &[u8]) {
+        self.out.extend_from_slice(statement);
+        self.out.extend_from_slice(b"\n\n");
+        self.in_force[setting as usize] = Some(statement.to_vec());
+    }
+
+    fn remember(&mut self, state: &SessionState) {
+        let text = self.script.text();
+        for setting in Setting::ALL {
+            if let Some(span) = state.get(setting) {
+                let statement = span.of(text);
+                let known = &mut self.in_force[setting as usize];
+                if known.as_deref() != Some(statement) {
+                    *known = Some(statement.to_vec());
+                }
+            }
+        }
+    }
+}
