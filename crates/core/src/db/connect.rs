@@ -214,6 +214,14 @@ impl Session {
         }
     }
 
+    /// Stops whatever the server is doing for this session, and closes it.
+    pub async fn abort(self) {
+        let cancelled = self.cancel_token();
+        // A server that cannot be reached any more must not hold up the end.
+        let _ = tokio::time::timeout(Duration::from_secs(3), cancelled.cancel_query(NoTls)).await;
+        self.close().await;
+    }
+
     /// Closes the session and waits, shortly, until it is closed.
     pub async fn close(self) {
         let Session { client, mut driver, .. } = self;

@@ -2,11 +2,12 @@
 //!
 //! Never one query per table: with 100,000 tables that alone would take longer than the dump.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Error, Session};
-use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog};
-use crate::words::ids::Oid;
+use crate::format::state::{LastOperation, ModCount};
+use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, TopologySource};
+use crate::words::ids::{ContentId, Oid};
 use crate::words::names::{QualifiedName, quote_literal};
 use crate::words::relation::{Distribution, Relation, SequenceState, StorageKind};
 
@@ -296,12 +297,12 @@ pub async fn read_populated_matviews(
 }
 
 /// Labels of every enum type, in their order. For Greenplum 5, whose own pg_dump writes object ids in their place.
-pub async fn read_enum_labels(session: &Session) -> Result<HashMap<QualifiedName, Vec<String>>, Error> {
+pub async fn read_enum_labels(session: &Session) -> Result<BTreeMap<QualifiedName, Vec<String>>, Error> {
     let doing = "reading the labels of enum types";
     let sql = "SELECT n.nspname, t.typname, e.enumlabel FROM pg_catalog.pg_enum e \
          JOIN pg_catalog.pg_type t ON t.oid = e.enumtypid JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
          ORDER BY t.oid, e.oid";
-    let mut labels: HashMap<QualifiedName, Vec<String>> = HashMap::new();
+    let mut labels: BTreeMap<QualifiedName, Vec<String>> = BTreeMap::new();
     for row in session.rows(sql, doing).await? {
         let Ok([Some(schema), Some(name), Some(label)]) = <[_; 3]>::try_from(row) else {
             return Err(unexpected(session, doing, "a label without type"));
@@ -311,9 +312,81 @@ pub async fn read_enum_labels(session: &Session) -> Result<HashMap<QualifiedName
     Ok(labels)
 }
 
-/// Lines for the append-optimized state files and the last-operation file come later with incremental dumps; a full
-/// dump writes what a Greenplum master can tell without one query per table.
-pub async fn read_last_operations(session: &Session, dialect: &Dialect) -> Result<Vec<[String; 6]>, Error> {
+/// Append-optimized tables read in one statement.
+const COUNTERS_PER_QUERY: usize = 200;
+
+/// The modification counters of all append-optimized tables, row and column tables apart; both lists by name.
+pub async fn read_mod_counts(session: &Session, dialect: &Dialect) -> Result<(Vec<ModCount>, Vec<ModCount>), Error> {
+    let (mut rows, mut columns) = (Vec::new(), Vec::new());
+    if !dialect.has_appendonly {
+        return Ok((rows, columns));
+    }
+    let doing = "reading the list of append-optimized tables";
+    let kind = if dialect.has_relstorage {
+        "c.relstorage = 'c'"
+    } else {
+        "am.amname = 'ao_column'"
+    };
+    let am_join = if dialect.has_relstorage {
+        ""
+    } else {
+        " JOIN pg_catalog.pg_am am ON am.oid = c.relam"
+    };
+    let sql = format!(
+        "SELECT n.nspname, c.relname, {kind}, s.relname FROM pg_catalog.pg_appendonly a \
+         JOIN pg_catalog.pg_class c ON c.oid = a.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_class s ON s.oid = a.segrelid{am_join} \
+         WHERE c.relkind = 'r' AND {USER_SCHEMAS} ORDER BY 1, 2"
+    );
+    let mut tables: Vec<(QualifiedName, bool, String)> = Vec::new();
+    session
+        .for_each_row(&sql, doing, |row| {
+            let (Some(schema), Some(name), Some(column), Some(counters)) =
+                (row.get(0), row.get(1), row.get(2), row.get(3))
+            else {
+                return Err(unexpected(session, doing, "a table without name or counters"));
+            };
+            tables.push((QualifiedName::new(schema, name), column == "t", counters.to_owned()));
+            Ok(())
+        })
+        .await?;
+    let doing = "reading modification counters";
+    for batch in tables.chunks(COUNTERS_PER_QUERY) {
+        // From Greenplum 7 on the counters live on the segments.
+        let parts: Vec<String> = batch
+            .iter()
+            .enumerate()
+            .map(|(at, (_, _, counters))| {
+                let counters = QualifiedName::new("pg_aoseg", counters.as_str()).sql();
+                let source = if dialect.has_relstorage {
+                    counters
+                } else {
+                    format!("gp_dist_random({})", quote_literal(&counters))
+                };
+                format!("SELECT {at} AS at, coalesce(sum(modcount::bigint), 0) FROM {source}")
+            })
+            .collect();
+        let answers = session
+            .rows(&format!("{} ORDER BY at", parts.join(" UNION ALL ")), doing)
+            .await?;
+        if answers.len() != batch.len() {
+            return Err(unexpected(session, doing, "fewer counters than tables"));
+        }
+        for ((table, is_column, _), row) in batch.iter().zip(answers) {
+            let count = row.get(1).and_then(|c| c.as_deref()).and_then(|c| c.parse().ok());
+            let count = count.ok_or_else(|| unexpected(session, doing, &format!("no counter for {table}")))?;
+            let list = if *is_column { &mut columns } else { &mut rows };
+            list.push(ModCount {
+                table: table.clone(),
+                count,
+            });
+        }
+    }
+    Ok((rows, columns))
+}
+
+/// The last CREATE, ALTER and TRUNCATE of every table.
+pub async fn read_last_operations(session: &Session, dialect: &Dialect) -> Result<Vec<LastOperation>, Error> {
     if !dialect.has_last_operation {
         return Ok(Vec::new());
     }
@@ -326,18 +399,43 @@ pub async fn read_last_operations(session: &Session, dialect: &Dialect) -> Resul
         "SELECT n.nspname, c.relname, o.objid, o.staactionname, o.stasubtype, o.statime \
          FROM pg_catalog.pg_stat_last_operation o JOIN pg_catalog.pg_class c ON c.oid = o.objid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE o.classid = {} AND c.relkind = 'r'{stored_here} AND {USER_SCHEMAS} \
-         AND o.staactionname IN ('CREATE', 'ALTER', 'TRUNCATE') ORDER BY 1, 2, 4",
-        "'pg_catalog.pg_class'::regclass"
+         WHERE o.classid = 'pg_catalog.pg_class'::regclass AND c.relkind = 'r'{stored_here} AND {USER_SCHEMAS} \
+         AND o.staactionname IN ('CREATE', 'ALTER', 'TRUNCATE') ORDER BY 1, 2, 4"
     );
-    let mut lines = Vec::new();
+    let mut operations = Vec::new();
+    let doing = "reading the last operations";
     session
-        .for_each_row(&sql, "reading the last operations", |row| {
-            lines.push(std::array::from_fn(|i| row.get(i).unwrap_or_default().to_owned()));
+        .for_each_row(&sql, doing, |row| {
+            let text = |i: usize| row.get(i).unwrap_or_default().to_owned();
+            operations.push(LastOperation {
+                table: QualifiedName::new(text(0), text(1)),
+                oid: parse_oid(&text(2)).ok_or_else(|| unexpected(session, doing, "a table without oid"))?,
+                action: text(3),
+                subtype: text(4),
+                moment: text(5),
+            });
             Ok(())
         })
         .await?;
-    Ok(lines)
+    Ok(operations)
+}
+
+/// Leaves that were moved to another schema than their root's: Greenplum 5's own pg_dump forgets that.
+pub async fn read_moved_leaves(session: &Session) -> Result<Vec<(QualifiedName, QualifiedName)>, Error> {
+    let sql = "SELECT schemaname, tablename, partitionschemaname, partitiontablename FROM pg_catalog.pg_partitions \
+         WHERE schemaname <> partitionschemaname ORDER BY 1, 2, 3, 4";
+    let rows = session
+        .rows(sql, "reading partitions that lie in another schema than their root")
+        .await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| match <[_; 4]>::try_from(row) {
+            Ok([Some(schema), Some(root), Some(leaf_schema), Some(leaf)]) => {
+                Some((QualifiedName::new(schema, root), QualifiedName::new(leaf_schema, leaf)))
+            }
+            _ => None,
+        })
+        .collect())
 }
 
 fn parse_oid(text: &str) -> Option<Oid> {
@@ -358,4 +456,45 @@ pub fn name_tuples<'a>(names: impl Iterator<Item = &'a QualifiedName>) -> String
         .map(|n| format!("({}, {})", quote_literal(&n.schema), quote_literal(&n.name)))
         .collect();
     tuples.join(", ")
+}
+
+/// Bytes of the current database on each segment, where the server can tell.
+pub async fn read_segment_sizes(session: &Session, dialect: &Dialect) -> Result<BTreeMap<ContentId, u64>, Error> {
+    let sql = if dialect.utility_setting.is_some() {
+        "SELECT gp_execution_segment(), pg_catalog.pg_database_size(pg_catalog.current_database()) \
+         FROM gp_dist_random('gp_id')"
+    } else if dialect.topology == TopologySource::SingleServer {
+        "SELECT 0, pg_catalog.pg_database_size(pg_catalog.current_database())"
+    } else {
+        return Ok(BTreeMap::new());
+    };
+    let mut sizes = BTreeMap::new();
+    for row in session.rows(sql, "asking for the size of the database").await? {
+        let number = |i: usize| {
+            row.get(i)
+                .and_then(|f| f.as_deref())
+                .and_then(|f| f.parse::<i64>().ok())
+        };
+        if let (Some(content), Some(size)) = (number(0), number(1)) {
+            sizes.insert(ContentId(content as i32), size.max(0) as u64);
+        }
+    }
+    Ok(sizes)
+}
+
+/// Whether the session with this name has begun to read the catalog inside a transaction, and so has its snapshot: the
+/// locks of a catalog query stay until the transaction ends.
+pub async fn has_read_catalog(session: &Session, dialect: &Dialect, application: &str) -> Result<bool, Error> {
+    let pid = if dialect.pg_version.0 >= 90200 {
+        "a.pid"
+    } else {
+        "a.procpid"
+    };
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = {pid} \
+         WHERE a.application_name = {} AND l.granted AND l.locktype = 'relation' \
+         AND l.relation = 'pg_catalog.pg_namespace'::regclass LIMIT 1",
+        quote_literal(application)
+    );
+    Ok(session.one(&sql, "watching for pg_dump's snapshot").await?.is_some())
 }

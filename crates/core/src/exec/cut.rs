@@ -1,1 +1,140 @@
-//! cut (being built).
+//! One cut across all segments: the instant in which every snapshot of a dump is taken.
+//!
+//! All writes go through the master and hold ROW EXCLUSIVE or more there until their commit has reached every segment.
+//! So while the master holds SHARE on the tables of the dump nothing is half committed, and snapshots taken then agree.
+//! The lock is asked for with short waits and given back when it is not had at once, so that no writer queues long
+//! behind it; when it cannot be had in the time allowed, the snapshots are taken without it and the dump says so.
+
+use std::time::{Duration, Instant};
+
+use crate::db::locks::{LockMode, limit_lock_wait, lock_tables, who_is_in_the_way};
+use crate::db::{self, Session};
+use crate::format::manifest::Consistency;
+use crate::words::dialect::Dialect;
+use crate::words::names::QualifiedName;
+
+/// How hard to try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CutLimits {
+    /// How long to try in all.
+    pub total: Duration,
+    /// Longest wait for one LOCK statement: a writer queues behind us no longer than this while we queue behind another.
+    pub lock_wait: Duration,
+    /// Longest time from the first lock to the release of all: with the wait above, the bound for every writer.
+    pub attempt: Duration,
+}
+
+impl CutLimits {
+    /// The limits for a run that may try for `total`; larger lists of tables are given more time for one attempt.
+    pub fn new(total: Duration, tables: usize) -> Self {
+        let attempt = Duration::from_secs(2) + Duration::from_micros(100) * u32::try_from(tables).unwrap_or(u32::MAX);
+        CutLimits {
+            total,
+            lock_wait: Duration::from_millis(250),
+            attempt,
+        }
+    }
+}
+
+/// Pauses between attempts: long enough for the one in the way to end, and for those behind us to get through.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// Lines about who is in the way that a message can bear.
+const IN_THE_WAY_LINES: usize = 10;
+
+/// Why no snapshots could be taken at all.
+#[derive(Debug)]
+pub enum Failure<E> {
+    Lock(db::Error),
+    Snapshots(E),
+}
+
+/// Takes the lock, runs `open_snapshots`, releases. `barrier` is a session of its own on the master.
+///
+/// `open_snapshots` is run exactly once: under the lock, or without it when the lock cannot be had; it has its own limits.
+pub async fn take<E, F>(
+    barrier: &Session,
+    dialect: &Dialect,
+    tables: &[QualifiedName],
+    limits: CutLimits,
+    open_snapshots: F,
+) -> Result<Consistency, Failure<E>>
+where
+    F: AsyncFnOnce() -> Result<(), E>,
+{
+    let started = Instant::now();
+    let mut consistency = Consistency::default();
+    let mut pause = FIRST_PAUSE;
+    let reason = loop {
+        consistency.attempts += 1;
+        let asked = Instant::now();
+        match tokio::time::timeout(limits.attempt, lock_all(barrier, dialect, tables, limits.lock_wait)).await {
+            Ok(Ok(())) => {
+                consistency.waited_ms = millis(started);
+                let opened = open_snapshots().await;
+                // The lock goes first, whatever came of the snapshots.
+                let released = barrier.run("ROLLBACK", "releasing the locks of the cut").await;
+                consistency.held_ms = millis(asked);
+                opened.map_err(Failure::Snapshots)?;
+                released.map_err(Failure::Lock)?;
+                consistency.one_cut = true;
+                return Ok(consistency);
+            }
+            Ok(Err(error)) if error.is_timeout() => {}
+            Ok(Err(error)) if error.is_out_of_locks() => {
+                let _ = barrier.run("ROLLBACK", "giving up the locks of the cut").await;
+                break format!("the server has no room for locks on {} tables ({error})", tables.len());
+            }
+            Ok(Err(error)) => {
+                let _ = barrier.run("ROLLBACK", "giving up the locks of the cut").await;
+                return Err(Failure::Lock(error));
+            }
+            Err(_) => {
+                let _ = tokio::time::timeout(
+                    Duration::from_secs(3),
+                    barrier.cancel_token().cancel_query(tokio_postgres::NoTls),
+                )
+                .await;
+            }
+        }
+        // Fails when the statement was cancelled and the server has ended the transaction already: that is as good.
+        let _ = barrier.run("ROLLBACK", "giving up the locks of the cut").await;
+        if started.elapsed() + pause >= limits.total {
+            break format!("no moment without writers was found in {} s", limits.total.as_secs());
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    };
+    consistency.waited_ms = millis(started);
+    let mut watched = vec![QualifiedName::new("pg_catalog", "pg_class")];
+    watched.extend_from_slice(tables);
+    consistency.in_the_way = who_is_in_the_way(barrier, dialect, &watched, IN_THE_WAY_LINES)
+        .await
+        .unwrap_or_default();
+    consistency.note = Some(format!(
+        "{reason}: the segments' snapshots were taken one after the other, and a transaction that committed in between \
+         may be in the dump of one segment and not of another"
+    ));
+    open_snapshots().await.map_err(Failure::Snapshots)?;
+    Ok(consistency)
+}
+
+async fn lock_all(
+    barrier: &Session,
+    dialect: &Dialect,
+    tables: &[QualifiedName],
+    lock_wait: Duration,
+) -> Result<(), db::Error> {
+    barrier.run("BEGIN", "opening the transaction of the cut").await?;
+    limit_lock_wait(barrier, dialect, lock_wait).await?;
+    // First, so that the list of tables cannot grow while its locks are taken.
+    barrier
+        .run("LOCK TABLE pg_catalog.pg_class IN EXCLUSIVE MODE", "locking pg_class")
+        .await?;
+    lock_tables(barrier, dialect, tables, LockMode::Share).await
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}

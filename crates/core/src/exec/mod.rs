@@ -1,6 +1,7 @@
 //! Acts on a plan and makes no choice that the plan could have made.
 
 pub mod cut;
-pub mod ddl;
+pub mod dump_fleet;
 pub mod fanout;
 pub mod history;
+pub mod master_files;

@@ -2,6 +2,7 @@
 
 pub mod cdatabase;
 pub mod copy_text;
+pub mod database_acl;
 pub mod ddl_split;
 pub mod index;
 pub mod manifest;

@@ -2,4 +2,3 @@
 
 pub mod cluster;
 pub mod dump_set;
-pub mod relations;

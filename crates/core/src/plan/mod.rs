@@ -1,3 +1,4 @@
 //! Decisions, pure: what will be dumped, restored, deleted, and why.
 
+pub mod dump_request;
 pub mod restore;

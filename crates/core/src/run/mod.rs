@@ -1,4 +1,38 @@
 //! The tables of contents: what a run does, in order.
 
 pub mod dump;
+pub mod dump_database;
+pub mod dump_lines;
 pub mod restore;
+
+use crate::db::error_chain;
+use crate::words::refusal::Refusal;
+
+/// Asks the operator whether to go on; the text of the question belongs to the edge.
+pub type Confirm<'a> = &'a mut dyn FnMut() -> Result<bool, Refusal>;
+
+/// A failure that ends a run, with every cause that is known and what helps.
+pub fn refusal_of(error: &(dyn std::error::Error + 'static)) -> Refusal {
+    let refusal = Refusal::failed(error_chain(error));
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let hint = error
+            .downcast_ref::<crate::db::Error>()
+            .and_then(crate::db::Error::hint)
+            .or_else(|| {
+                error
+                    .downcast_ref::<crate::launch::Error>()
+                    .and_then(crate::launch::Error::hint)
+            });
+        if let Some(hint) = hint {
+            return refusal.with_hint(hint);
+        }
+        cause = error.source();
+    }
+    refusal
+}
+
+/// Signals ended the run.
+pub fn interrupted() -> Refusal {
+    Refusal::known("interrupted by a signal; queries were cancelled and unfinished files removed")
+}

@@ -1,1 +1,429 @@
-//! data_file (being built).
+//! Writes one segment's data file and its index: members in order, unfinished name, sync, checked close, rename.
+//!
+//! The producer (a COPY stream) fills members; they are compressed in parallel and written in order by a thread of their
+//! own, which also sums the file and knows the offsets that the index needs. Every hand-over is bounded: a slow disk
+//! slows the COPY down.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufWriter, Write};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use sha2::{Digest, Sha256};
+use tokio::sync::{mpsc, oneshot};
+
+use super::compress::{CompressPool, MEMBER_BYTES, Member};
+use crate::format::index::{IndexEntry, IndexError, IndexWriter};
+use crate::words::job::{FileStamp, TableTotals};
+use crate::words::layout::{Compression, PARTIAL_SUFFIX};
+use crate::words::names::QualifiedName;
+
+/// Members that wait to be written, for each file. With [`MEMBER_BYTES`] this bounds the memory of a stream.
+const QUEUE: usize = 6;
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not {what} \"{path}\"")]
+    Io {
+        what: &'static str,
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Index(#[from] IndexError),
+    #[error("the writer of \"{0}\" stopped early")]
+    WriterGone(String),
+}
+
+#[derive(Debug)]
+enum Item {
+    Text(Vec<u8>),
+    Member(oneshot::Receiver<Member>),
+    /// A table begins at the place where the file stands now.
+    BlockStart,
+    BlockEnd {
+        name: QualifiedName,
+        totals: TableTotals,
+        block_bytes: u64,
+    },
+    /// All is written; without it the file is abandoned.
+    End,
+}
+
+/// A data file in the making. Dropped without [`DataFile::finish`] it leaves nothing behind.
+#[derive(Debug)]
+pub struct DataFile {
+    path: PathBuf,
+    compression: Compression,
+    pool: CompressPool,
+    buffer: Vec<u8>,
+    block_bytes: u64,
+    items: Option<mpsc::Sender<Item>>,
+    writer: Option<JoinHandle<Result<FinishedFiles, Error>>>,
+}
+
+/// A written and synced data file with its index, still under their unfinished names.
+#[derive(Debug)]
+pub struct FinishedFiles {
+    pub data: PartialFile,
+    pub index: PartialFile,
+}
+
+/// A complete file that waits for its name. Dropped unpublished, it is removed.
+#[derive(Debug)]
+pub struct PartialFile {
+    final_path: PathBuf,
+    /// False for a named pipe that was there: it was written in place.
+    renames: bool,
+    published: bool,
+    pub stamp: FileStamp,
+}
+
+impl PartialFile {
+    /// Gives the file its name. The name must be free: a set is never written over.
+    pub fn publish(&mut self) -> Result<(), Error> {
+        if self.renames {
+            let partial = partial_path(&self.final_path);
+            rustix::fs::renameat_with(
+                rustix::fs::CWD,
+                &partial,
+                rustix::fs::CWD,
+                &self.final_path,
+                rustix::fs::RenameFlags::NOREPLACE,
+            )
+            // Some network file systems know no such flag; the unfinished name is ours alone, so look and rename.
+            .or_else(|errno| match errno {
+                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS if !self.final_path.exists() => {
+                    rustix::fs::rename(&partial, &self.final_path)
+                }
+                other => Err(other),
+            })
+            .map_err(|errno| io_error("give the final name to", &self.final_path)(errno.into()))?;
+        }
+        self.published = true;
+        Ok(())
+    }
+
+    pub fn final_path(&self) -> &Path {
+        &self.final_path
+    }
+
+    /// Writes a file that is in memory as a whole.
+    pub fn write(path: &Path, bytes: &[u8]) -> Result<PartialFile, Error> {
+        let mut output = Output::open(path)?;
+        output.append(bytes)?;
+        output.finish()
+    }
+}
+
+impl Drop for PartialFile {
+    fn drop(&mut self) {
+        if self.renames && !self.published {
+            let _ = std::fs::remove_file(partial_path(&self.final_path));
+        }
+    }
+}
+
+/// The name that a file has until it is complete.
+pub fn partial_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(PARTIAL_SUFFIX);
+    PathBuf::from(name)
+}
+
+/// Makes a rename durable.
+pub fn sync_directory(directory: &Path) -> Result<(), Error> {
+    File::open(directory)
+        .and_then(|handle| handle.sync_all())
+        .map_err(io_error("sync directory", directory))
+}
+
+/// Writes a small file whole: unfinished name, sync, final name, directory synced. Replaces an older one.
+pub fn write_small_file(path: &Path, bytes: &[u8]) -> Result<FileStamp, Error> {
+    let partial = partial_path(path);
+    let mut file = create_partial(&partial)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let named = written
+        .map_err(io_error("write", &partial))
+        .and_then(|()| std::fs::rename(&partial, path).map_err(io_error("give the final name to", path)));
+    if let Err(error) = named {
+        let _ = std::fs::remove_file(&partial);
+        return Err(error);
+    }
+    if let Some(directory) = path.parent() {
+        sync_directory(directory)?;
+    }
+    Ok(FileStamp {
+        name: file_name(path),
+        size: bytes.len() as u64,
+        sha256: hex(&Sha256::digest(bytes)),
+    })
+}
+
+impl DataFile {
+    /// Starts a file; fails at once when it cannot be created.
+    pub fn create(path: &Path, index_path: &Path, compression: Compression, pool: CompressPool) -> Result<Self, Error> {
+        let output = Output::open(path)?;
+        let index = Output::open(index_path)?;
+        let (items, queue) = mpsc::channel(QUEUE);
+        let writer = std::thread::Builder::new()
+            .name("data-file".to_owned())
+            .spawn(move || write_items(output, index, compression, queue))
+            .map_err(io_error("start a writer for", path))?;
+        Ok(DataFile {
+            path: path.to_owned(),
+            compression,
+            pool,
+            buffer: Vec::with_capacity(MEMBER_BYTES),
+            block_bytes: 0,
+            items: Some(items),
+            writer: Some(writer),
+        })
+    }
+
+    /// Appends text. A write error of the thread surfaces here or in [`DataFile::finish`].
+    pub async fn write(&mut self, mut text: &[u8]) -> Result<(), Error> {
+        self.block_bytes += text.len() as u64;
+        while self.buffer.len() + text.len() >= MEMBER_BYTES {
+            let (now, later) = text.split_at(MEMBER_BYTES - self.buffer.len());
+            self.buffer.extend_from_slice(now);
+            text = later;
+            self.flush_member().await?;
+        }
+        self.buffer.extend_from_slice(text);
+        Ok(())
+    }
+
+    /// Ends the member, so that what follows can be found and read alone.
+    pub async fn start_block(&mut self) -> Result<(), Error> {
+        self.flush_member().await?;
+        self.block_bytes = 0;
+        self.send(Item::BlockStart).await
+    }
+
+    /// Ends a table's block and notes it in the index.
+    pub async fn end_block(&mut self, name: QualifiedName, totals: TableTotals) -> Result<(), Error> {
+        self.flush_member().await?;
+        let block_bytes = self.block_bytes;
+        self.send(Item::BlockEnd {
+            name,
+            totals,
+            block_bytes,
+        })
+        .await
+    }
+
+    /// Waits until everything is on disk.
+    pub async fn finish(mut self) -> Result<FinishedFiles, Error> {
+        let ended = async {
+            self.flush_member().await?;
+            self.send(Item::End).await
+        };
+        let sent = ended.await;
+        self.items = None;
+        let files = self.join_writer().await?;
+        sent.map(|()| files)
+    }
+
+    async fn flush_member(&mut self) -> Result<(), Error> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let text = std::mem::replace(&mut self.buffer, Vec::with_capacity(MEMBER_BYTES));
+        let item = match self.compression {
+            Compression::Gzip => Item::Member(self.pool.start(text).await),
+            Compression::None => Item::Text(text),
+        };
+        self.send(item).await
+    }
+
+    async fn send(&mut self, item: Item) -> Result<(), Error> {
+        let Some(items) = &self.items else {
+            return Err(Error::WriterGone(self.path.display().to_string()));
+        };
+        if items.send(item).await.is_ok() {
+            return Ok(());
+        }
+        // The thread only stops early with an error: fetch it.
+        self.items = None;
+        match self.join_writer().await {
+            Err(error) => Err(error),
+            Ok(_) => Err(Error::WriterGone(self.path.display().to_string())),
+        }
+    }
+
+    async fn join_writer(&mut self) -> Result<FinishedFiles, Error> {
+        let gone = || Error::WriterGone(self.path.display().to_string());
+        let writer = self.writer.take().ok_or_else(gone)?;
+        match tokio::task::spawn_blocking(move || writer.join()).await {
+            Ok(Ok(result)) => result,
+            _ => Err(gone()),
+        }
+    }
+}
+
+/// One output file with its running sum.
+#[derive(Debug)]
+struct Output {
+    path: PathBuf,
+    file: BufWriter<File>,
+    sum: Sha256,
+    written: u64,
+    is_pipe: bool,
+    done: bool,
+}
+
+impl Output {
+    fn open(path: &Path) -> Result<Output, Error> {
+        // A named pipe that somebody made beforehand is a target by itself.
+        let is_pipe = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
+        let file = if is_pipe {
+            OpenOptions::new()
+                .write(true)
+                .open(path)
+                .map_err(io_error("open named pipe", path))?
+        } else {
+            create_partial(&partial_path(path))?
+        };
+        let file = BufWriter::with_capacity(1 << 16, file);
+        Ok(Output {
+            path: path.to_owned(),
+            file,
+            sum: Sha256::new(),
+            written: 0,
+            is_pipe,
+            done: false,
+        })
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.write_all(bytes).map_err(io_error("write", &self.path))
+    }
+
+    fn digest(&self) -> String {
+        hex(&self.sum.clone().finalize())
+    }
+
+    fn finish(mut self) -> Result<PartialFile, Error> {
+        self.file.flush().map_err(io_error("write", &self.path))?;
+        if !self.is_pipe {
+            self.file.get_ref().sync_all().map_err(io_error("sync", &self.path))?;
+        }
+        self.done = true;
+        Ok(PartialFile {
+            final_path: self.path.clone(),
+            renames: !self.is_pipe,
+            published: false,
+            stamp: FileStamp {
+                name: file_name(&self.path),
+                size: self.written,
+                sha256: self.digest(),
+            },
+        })
+    }
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.sum.update(&bytes[..written]);
+        self.written += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if !self.done && !self.is_pipe {
+            let _ = std::fs::remove_file(partial_path(&self.path));
+        }
+    }
+}
+
+fn write_items(
+    mut data: Output,
+    index: Output,
+    compression: Compression,
+    mut queue: mpsc::Receiver<Item>,
+) -> Result<FinishedFiles, Error> {
+    let mut index = IndexWriter::new(index, &file_name(&data.path), compression)?;
+    // Where the present block began: after the file's header, then after the end of the block before.
+    let mut block_start = 0;
+    loop {
+        match queue.blocking_recv() {
+            Some(Item::Text(text)) => data.append(&text)?,
+            Some(Item::Member(member)) => {
+                let member = member
+                    .blocking_recv()
+                    .map_err(|_| Error::WriterGone(data.path.display().to_string()))?;
+                data.append(&member)?;
+            }
+            Some(Item::BlockStart) => block_start = data.written,
+            Some(Item::BlockEnd {
+                name,
+                totals,
+                block_bytes,
+            }) => index.table(&IndexEntry {
+                table: name,
+                offset: block_start,
+                length: data.written - block_start,
+                totals,
+                block_bytes,
+                block_crc: None,
+            })?,
+            Some(Item::End) => break,
+            None => return Err(Error::WriterGone(data.path.display().to_string())),
+        }
+    }
+    let index = index.finish(data.written, &data.digest())?;
+    Ok(FinishedFiles {
+        data: data.finish()?,
+        index: index.finish()?,
+    })
+}
+
+fn create_partial(path: &Path) -> Result<File, Error> {
+    let create = || {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .custom_flags(libc_nofollow())
+            .open(path)
+    };
+    create()
+        .or_else(|error| match error.kind() {
+            // Left by a run that was killed: nobody else uses this name, a second run is locked out.
+            std::io::ErrorKind::AlreadyExists => std::fs::remove_file(path).and_then(|()| create()),
+            _ => Err(error),
+        })
+        .map_err(io_error("create", path))
+}
+
+fn libc_nofollow() -> i32 {
+    rustix::fs::OFlags::NOFOLLOW.bits() as i32
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Io { what, path, source }
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name()
+        .map(|name| name.to_string_lossy().into_owned())
+        .unwrap_or_default()
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

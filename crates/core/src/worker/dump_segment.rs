@@ -1,1 +1,281 @@
-//! dump_segment (being built).
+//! Dumps one segment: one session, one transaction, one data file.
+//!
+//! The steps come from the master: lock and say so; take the snapshot when told, in the instant in which all segments
+//! take theirs; copy when told. The finished files are handed back unnamed: they get their names only when every
+//! segment of the cluster is finished.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::compress::CompressPool;
+use super::data_file::{self, DataFile, PartialFile};
+use super::protocol::{DumpStart, Event};
+use crate::db::connect::{ConnectSpec, Login, local_hosts};
+use crate::db::copy::{RowEncoding, copy_out, copy_out_statement};
+use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
+use crate::db::{self, Session};
+use crate::format::segment_data;
+use crate::words::job::{SegmentTarget, TableJob, TableTotals};
+use crate::words::layout::DumpFileKind;
+
+/// What the master tells all segments of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    OpenSnapshot,
+    CopyData,
+}
+
+/// Everything one segment's task is given.
+#[derive(Debug)]
+pub struct SegmentDump {
+    pub start: Arc<DumpStart>,
+    pub tables: Arc<Vec<TableJob>>,
+    pub segment: SegmentTarget,
+    pub login: Login,
+    pub pool: CompressPool,
+    /// Sums over the segments of this host, in the order of `tables`.
+    pub totals: Arc<Mutex<Vec<TableTotals>>>,
+    pub events: mpsc::Sender<Event>,
+    pub steps: mpsc::Receiver<Step>,
+    pub cancel: CancellationToken,
+}
+
+/// Complete files of one segment that wait for their names.
+#[derive(Debug)]
+pub struct SegmentFiles {
+    pub data: PartialFile,
+    pub index: PartialFile,
+}
+
+/// Why a segment could not be dumped.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Server(#[from] db::Error),
+    #[error(transparent)]
+    File(#[from] data_file::Error),
+    #[error(transparent)]
+    Name(#[from] segment_data::NameNotEncoded),
+    #[error("cancelled")]
+    Cancelled,
+}
+
+/// How often progress is reported at most.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// A server that sends nothing for this long in the middle of a COPY is taken for dead; it has no lock to wait for.
+const COPY_SILENCE: Duration = Duration::from_secs(15 * 60);
+
+impl SegmentDump {
+    /// Runs the dump to its end, or until cancelled. No session stays open behind it.
+    pub async fn run(mut self) -> Result<SegmentFiles, Error> {
+        let cancel = self.cancel.clone();
+        let spec = self.connect_spec();
+        let session = tokio::select! {
+            session = Session::open(&spec) => session?,
+            () = cancel.cancelled() => return Err(Error::Cancelled),
+        };
+        let result = tokio::select! {
+            result = self.dump(&session) => result,
+            () = cancel.cancelled() => Err(Error::Cancelled),
+        };
+        match result {
+            Ok(files) => {
+                session.close().await;
+                Ok(files)
+            }
+            Err(error) => {
+                // The server may be in the middle of a COPY or wait for a lock: it must not go on for nobody.
+                session.abort().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn dump(&mut self, session: &Session) -> Result<SegmentFiles, Error> {
+        let (content, dialect) = (self.segment.instance.content, self.start.dialect.clone());
+        for setting in dialect.dump_session_settings() {
+            session.run(&setting, "preparing the session").await?;
+        }
+        let encoding = RowEncoding::prepare(session, &self.start.encoding).await?;
+        let begin = format!(
+            "BEGIN; SET TRANSACTION ISOLATION LEVEL {}",
+            dialect.snapshot_isolation()
+        );
+        session.run(&begin, "opening the transaction").await?;
+        let names: Vec<_> = self.tables.iter().map(|table| table.name.clone()).collect();
+        limit_lock_wait(session, &dialect, Duration::from_secs(self.start.lock_wait_seconds)).await?;
+        lock_tables(session, &dialect, &names, LockMode::AccessShare).await?;
+        limit_lock_wait(session, &dialect, Duration::ZERO).await?;
+        let _ = self.events.send(Event::Ready { content }).await;
+
+        self.wait_for(Step::OpenSnapshot).await?;
+        // LOCK takes no snapshot; the first query does, and it holds for the rest of the transaction.
+        session.one("SELECT 1", "taking the snapshot").await?;
+        let _ = self.events.send(Event::SnapshotOpen { content }).await;
+
+        self.wait_for(Step::CopyData).await?;
+        self.copy_tables(session, &encoding).await
+    }
+
+    async fn wait_for(&mut self, step: Step) -> Result<(), Error> {
+        match self.steps.recv().await {
+            Some(got) if got == step => Ok(()),
+            _ => Err(Error::Cancelled),
+        }
+    }
+
+    async fn copy_tables(&self, session: &Session, encoding: &RowEncoding) -> Result<SegmentFiles, Error> {
+        let names = &self.start.names;
+        let path = self
+            .segment
+            .directory
+            .join(names.of_instance(DumpFileKind::Dump, self.segment.id));
+        let index = self
+            .segment
+            .directory
+            .join(names.of_instance(DumpFileKind::Index, self.segment.id));
+        let mut file = DataFile::create(&path, &index, names.compression, self.pool.clone())?;
+        file.write(&segment_data::file_header(&self.start.encoding)).await?;
+        let mut progress = Progress::new(self.segment.instance.content, self.events.clone());
+        for (at, table) in self.tables.iter().enumerate() {
+            file.start_block().await?;
+            file.write(&segment_data::block_head_in(table, &self.start.encoding)?)
+                .await?;
+            let totals = copy_table(session, encoding, table, &mut file, &mut progress).await?;
+            file.write(segment_data::BLOCK_END).await?;
+            file.end_block(table.name.clone(), totals).await?;
+            self.add_totals(at, totals);
+            progress.table_done().await;
+        }
+        file.start_block().await?;
+        file.write(&segment_data::file_trailer()).await?;
+        let files = file.finish().await?;
+        session.run("COMMIT", "ending the transaction").await?;
+        progress.send().await;
+        Ok(SegmentFiles {
+            data: files.data,
+            index: files.index,
+        })
+    }
+
+    fn add_totals(&self, table: usize, totals: TableTotals) {
+        let mut sums = self.totals.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        sums[table].rows += totals.rows;
+        sums[table].bytes += totals.bytes;
+    }
+
+    fn connect_spec(&self) -> ConnectSpec {
+        let instance = &self.segment.instance;
+        ConnectSpec {
+            hosts: local_hosts(&instance.data_dir, &instance.address.0, instance.port),
+            port: instance.port,
+            database: self.start.login.database.clone(),
+            login: Login {
+                user: self.start.login.user.clone(),
+                ..self.login.clone()
+            },
+            utility_setting: self.start.dialect.utility_setting.clone(),
+            application_name: "gpcrondump".to_owned(),
+            whom: instance.to_string(),
+        }
+    }
+}
+
+async fn copy_table(
+    session: &Session,
+    encoding: &RowEncoding,
+    table: &TableJob,
+    file: &mut DataFile,
+    progress: &mut Progress,
+) -> Result<TableTotals, Error> {
+    let doing = format!("copying table {}", table.name);
+    // A table without columns has rows all the same, but COPY cannot carry them back: every server reads such a line as
+    // an error. The original writes them; so do we.
+    let stream = copy_out(session, encoding, &copy_out_statement(table), &doing).await?;
+    futures_util::pin_mut!(stream);
+    let mut totals = TableTotals::default();
+    loop {
+        let next = tokio::time::timeout(COPY_SILENCE, stream.next())
+            .await
+            .map_err(|_| db::Error::TimedOut {
+                whom: session.whom().to_owned(),
+                doing: doing.clone(),
+                seconds: COPY_SILENCE.as_secs(),
+            })?;
+        let Some(rows) = next else { break };
+        let rows = rows.map_err(|e| session.error(e, &doing))?;
+        // Text format: every row ends in a line feed, and a line feed inside a value is written as \n.
+        let count = memchr::memchr_iter(b'\n', &rows).count() as u64;
+        totals.rows += count;
+        totals.bytes += rows.len() as u64;
+        file.write(&rows).await?;
+        progress.rows(count, rows.len() as u64).await;
+    }
+    Ok(totals)
+}
+
+/// Counts and reports, at most once a second.
+struct Progress {
+    content: crate::words::ids::ContentId,
+    events: mpsc::Sender<Event>,
+    tables: u64,
+    rows: u64,
+    bytes: u64,
+    sent: Instant,
+    since_look: u64,
+}
+
+impl Progress {
+    fn new(content: crate::words::ids::ContentId, events: mpsc::Sender<Event>) -> Self {
+        Progress {
+            content,
+            events,
+            tables: 0,
+            rows: 0,
+            bytes: 0,
+            sent: Instant::now(),
+            since_look: 0,
+        }
+    }
+
+    async fn rows(&mut self, rows: u64, bytes: u64) {
+        self.rows += rows;
+        self.bytes += bytes;
+        self.since_look += bytes;
+        // Looking at the clock for every row would cost more than counting it.
+        if self.since_look > 1 << 20 {
+            self.since_look = 0;
+            self.send_if_due().await;
+        }
+    }
+
+    async fn table_done(&mut self) {
+        self.tables += 1;
+        self.send_if_due().await;
+    }
+
+    async fn send_if_due(&mut self) {
+        if self.sent.elapsed() >= PROGRESS_EVERY {
+            self.send().await;
+        }
+    }
+
+    async fn send(&mut self) {
+        self.sent = Instant::now();
+        let (content, tables, rows, bytes) = (self.content, self.tables, self.rows, self.bytes);
+        let _ = self
+            .events
+            .send(Event::Progress {
+                content,
+                tables,
+                rows,
+                bytes,
+            })
+            .await;
+    }
+}

@@ -11,3 +11,12 @@ pub struct RestoreStart {}
 /// What a restore answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum RestoreEvent {}
+
+/// Runs the loading of all files of this host.
+pub async fn run(
+    _start: RestoreStart,
+    _login: &crate::db::connect::Login,
+    _events: &tokio::sync::mpsc::Sender<super::protocol::Event>,
+    _cancel: tokio_util::sync::CancellationToken,
+) {
+}

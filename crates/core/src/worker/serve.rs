@@ -1,1 +1,350 @@
-//! serve (being built).
+//! The worker's main loop: requests in, events out, everything undone when the master goes away.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::compress::CompressPool;
+use super::dump_segment::{self, SegmentDump, SegmentFiles, Step};
+use super::host_ops;
+use super::protocol::{DumpStart, Event, HEARTBEAT_SECONDS, MAX_LINE_BYTES, PROTOCOL, Request, TABLES_PER_REQUEST};
+use crate::db::connect::Login;
+use crate::db::error_chain;
+use crate::words::exit::Exit;
+use crate::words::ids::ContentId;
+use crate::words::job::{TableJob, TableTotals};
+
+/// Events that wait for the pipe to the master.
+const EVENT_QUEUE: usize = 256;
+
+/// Runs the worker until its input ends. `host` is how this machine calls itself.
+pub async fn run(login: Login, host: String) -> Exit {
+    let (events, queue) = mpsc::channel(EVENT_QUEUE);
+    let stop = CancellationToken::new();
+    let printer = spawn_printer(queue, stop.clone());
+    let hello = Event::Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: PROTOCOL,
+        pid: std::process::id(),
+        host,
+    };
+    let _ = events.send(hello).await;
+    let heartbeat = tokio::spawn(heartbeat(events.clone()));
+    let mut worker = Worker {
+        login,
+        events,
+        dump: None,
+    };
+    worker.serve(&stop).await;
+    worker.reset().await;
+    heartbeat.abort();
+    drop(worker);
+    // The printer ends with its last sender. A reader that is gone must not keep us.
+    let _ = tokio::task::spawn_blocking(move || {
+        if stop.is_cancelled() {
+            return;
+        }
+        let _ = printer.join();
+    });
+    Exit::Ok
+}
+
+/// Standard output is written by one thread, a line at a time; a broken pipe stops the worker.
+fn spawn_printer(mut queue: mpsc::Receiver<Event>, stop: CancellationToken) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut out = std::io::stdout().lock();
+        while let Some(event) = queue.blocking_recv() {
+            let mut line = serde_json::to_vec(&event).expect("an event is plain data");
+            line.push(b'\n');
+            if out.write_all(&line).and_then(|()| out.flush()).is_err() {
+                stop.cancel();
+                return;
+            }
+        }
+    })
+}
+
+async fn heartbeat(events: mpsc::Sender<Event>) {
+    let mut ticks = tokio::time::interval(Duration::from_secs(HEARTBEAT_SECONDS));
+    loop {
+        ticks.tick().await;
+        if events.send(Event::Alive).await.is_err() {
+            return;
+        }
+    }
+}
+
+struct Worker {
+    login: Login,
+    events: mpsc::Sender<Event>,
+    dump: Option<HostDump>,
+}
+
+impl Worker {
+    async fn serve(&mut self, stop: &CancellationToken) {
+        let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())
+            .expect("signal handlers can be installed at start");
+        let (requests, mut queue) = mpsc::channel(4);
+        let reader = tokio::spawn(read_requests(requests));
+        loop {
+            tokio::select! {
+                request = queue.recv() => match request {
+                    Some(Ok(request)) => self.handle(request, &mut queue, stop).await,
+                    Some(Err(message)) => {
+                        let _ = self.events.send(Event::Failed { content: ContentId::MASTER, message }).await;
+                        break;
+                    }
+                    None => break,
+                },
+                Some(ended) = next_ended(&mut self.dump) => self.segment_ended(ended).await,
+                () = stop.cancelled() => break,
+                _ = terminate.recv() => break,
+            }
+        }
+        reader.abort();
+    }
+
+    async fn handle(
+        &mut self,
+        request: Request,
+        queue: &mut mpsc::Receiver<Result<Request, String>>,
+        stop: &CancellationToken,
+    ) {
+        match request {
+            Request::Prepare { directories } => {
+                for wanted in directories {
+                    let result = blocking(move || host_ops::prepare_directory(&wanted.directory)).await;
+                    let result = result.map_err(|error| error_chain(&error));
+                    let _ = self
+                        .events
+                        .send(Event::Prepared {
+                            content: wanted.content,
+                            result,
+                        })
+                        .await;
+                }
+            }
+            Request::StartDump(start) => self.dump = Some(HostDump::new(start)),
+            Request::Tables(tables) => {
+                if let Some(dump) = &mut self.dump {
+                    dump.tables.extend(tables);
+                }
+            }
+            Request::TablesEnd => {
+                if let Some(dump) = &mut self.dump {
+                    dump.start_segments(&self.login, &self.events);
+                }
+            }
+            Request::OpenSnapshots => self.step(Step::OpenSnapshot).await,
+            Request::CopyData => self.step(Step::CopyData).await,
+            Request::Publish => self.publish().await,
+            Request::Reset => {
+                self.reset().await;
+                let _ = self.events.send(Event::ResetDone).await;
+            }
+            Request::Find { directory, names } => {
+                let files = blocking(move || host_ops::find_files(&directory, &names)).await;
+                let _ = self.events.send(Event::Found { files }).await;
+            }
+            Request::WriteFile { path, text } => {
+                let target = path.clone();
+                let result = blocking(move || host_ops::write_file(&target, &text)).await;
+                let _ = self.events.send(Event::Written { path, result }).await;
+            }
+            Request::Restore(start) => self.restore(start, queue, stop).await,
+        }
+    }
+
+    /// A restore needs no further request; whatever comes while it runs, or the end of the input, stops it.
+    async fn restore(
+        &mut self,
+        start: super::restore_segment::RestoreStart,
+        queue: &mut mpsc::Receiver<Result<Request, String>>,
+        stop: &CancellationToken,
+    ) {
+        let cancel = stop.child_token();
+        let work = super::restore_segment::run(start, &self.login, &self.events, cancel.clone());
+        tokio::pin!(work);
+        let mut interrupted = false;
+        loop {
+            tokio::select! {
+                () = &mut work => return,
+                _ = queue.recv(), if !interrupted => {
+                    interrupted = true;
+                    cancel.cancel();
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self, step: Step) {
+        if let Some(dump) = &self.dump {
+            for sender in &dump.steps {
+                // A segment that has ended takes no more steps; it has said why.
+                let _ = sender.send(step).await;
+            }
+        }
+    }
+
+    async fn segment_ended(&mut self, (content, result): (ContentId, Result<SegmentFiles, dump_segment::Error>)) {
+        let Some(dump) = &mut self.dump else { return };
+        match result {
+            Ok(files) => {
+                let stamps = vec![files.data.stamp.clone(), files.index.stamp.clone()];
+                dump.finished.insert(content, files);
+                if dump.finished.len() == dump.start.segments.len() {
+                    dump.send_totals(&self.events).await;
+                }
+                let _ = self.events.send(Event::Finished { content, files: stamps }).await;
+            }
+            Err(dump_segment::Error::Cancelled) => {}
+            Err(error) => {
+                let message = error_chain(&error);
+                let _ = self.events.send(Event::Failed { content, message }).await;
+            }
+        }
+    }
+
+    async fn publish(&mut self) {
+        let Some(dump) = &mut self.dump else { return };
+        let mut finished = std::mem::take(&mut dump.finished);
+        for (content, files) in &mut finished {
+            // The data file last: who sees it can count on its index.
+            let directory = files.data.final_path().parent().map(std::path::Path::to_owned);
+            let named = files
+                .index
+                .publish()
+                .and_then(|()| files.data.publish())
+                .and_then(|()| match directory {
+                    Some(directory) => super::data_file::sync_directory(&directory),
+                    None => Ok(()),
+                });
+            let event = match named {
+                Ok(()) => Event::Published { content: *content },
+                Err(error) => Event::Failed {
+                    content: *content,
+                    message: error_chain(&error),
+                },
+            };
+            let _ = self.events.send(event).await;
+        }
+        self.dump = None;
+    }
+
+    async fn reset(&mut self) {
+        if let Some(mut dump) = self.dump.take() {
+            dump.cancel.cancel();
+            while dump.running.join_next().await.is_some() {}
+        }
+    }
+}
+
+/// A dump on this host, from the first request to the names of the files.
+struct HostDump {
+    start: Arc<DumpStart>,
+    tables: Vec<TableJob>,
+    totals: Arc<Mutex<Vec<TableTotals>>>,
+    steps: Vec<mpsc::Sender<Step>>,
+    running: JoinSet<(ContentId, Result<SegmentFiles, dump_segment::Error>)>,
+    finished: BTreeMap<ContentId, SegmentFiles>,
+    cancel: CancellationToken,
+}
+
+impl HostDump {
+    fn new(start: DumpStart) -> Self {
+        HostDump {
+            start: Arc::new(start),
+            tables: Vec::new(),
+            totals: Arc::default(),
+            steps: Vec::new(),
+            running: JoinSet::new(),
+            finished: BTreeMap::new(),
+            cancel: CancellationToken::new(),
+        }
+    }
+
+    fn start_segments(&mut self, login: &Login, events: &mpsc::Sender<Event>) {
+        let tables = Arc::new(std::mem::take(&mut self.tables));
+        *self.totals.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
+            vec![TableTotals::default(); tables.len()];
+        let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let pool = CompressPool::new(cores);
+        for segment in &self.start.segments {
+            let (sender, steps) = mpsc::channel(2);
+            self.steps.push(sender);
+            let content = segment.instance.content;
+            let job = SegmentDump {
+                start: Arc::clone(&self.start),
+                tables: Arc::clone(&tables),
+                segment: segment.clone(),
+                login: login.clone(),
+                pool: pool.clone(),
+                totals: Arc::clone(&self.totals),
+                events: events.clone(),
+                steps,
+                cancel: self.cancel.child_token(),
+            };
+            self.running.spawn(async move { (content, job.run().await) });
+        }
+    }
+
+    async fn send_totals(&self, events: &mpsc::Sender<Event>) {
+        let totals = self
+            .totals
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+            .clone();
+        for (at, part) in totals.chunks(TABLES_PER_REQUEST * 4).enumerate() {
+            let first = at * TABLES_PER_REQUEST * 4;
+            let _ = events
+                .send(Event::Totals {
+                    first,
+                    totals: part.to_vec(),
+                })
+                .await;
+        }
+    }
+}
+
+/// The next segment whose task has ended; never, when there is none.
+async fn next_ended(dump: &mut Option<HostDump>) -> Option<(ContentId, Result<SegmentFiles, dump_segment::Error>)> {
+    let Some(dump) = dump else {
+        return std::future::pending().await;
+    };
+    match dump.running.join_next().await {
+        Some(Ok(ended)) => Some(ended),
+        // A task that panicked is a bug; the master sees the silence of its segment end with this process.
+        Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+        None => std::future::pending().await,
+    }
+}
+
+async fn read_requests(requests: mpsc::Sender<Result<Request, String>>) {
+    let mut input = BufReader::new(tokio::io::stdin()).take(0);
+    loop {
+        input.set_limit(MAX_LINE_BYTES as u64);
+        let mut line = Vec::new();
+        match input.read_until(b'\n', &mut line).await {
+            Ok(1..) if line.ends_with(b"\n") => {}
+            // End of input, or the middle of a line: the master is gone.
+            _ => return,
+        }
+        let request = serde_json::from_slice(&line).map_err(|error| format!("unreadable request: {error}"));
+        if requests.send(request).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}

@@ -1,0 +1,325 @@
+//! A dump on all hosts, phase by phase: every phase ends when each segment has answered, failed, or run out of time.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::fanout::{Fleet, FleetEvent};
+use crate::db::error_chain;
+use crate::words::cluster::Instance;
+use crate::words::ids::ContentId;
+use crate::words::job::{FileStamp, TableJob, TableTotals};
+use crate::worker::protocol::{
+    DirectoryState, DumpStart, Event, LogLevel, PreparedDirectory, Request, TABLES_PER_REQUEST,
+};
+
+/// Limits for the phases that wait for many segments.
+pub const PREPARE_LIMIT: Duration = Duration::from_secs(120);
+pub const SNAPSHOT_LIMIT: Duration = Duration::from_secs(10);
+pub const PUBLISH_LIMIT: Duration = Duration::from_secs(300);
+const RESET_LIMIT: Duration = Duration::from_secs(30);
+
+/// What has come in so far.
+#[derive(Debug)]
+pub struct DumpFleet {
+    fleet: Fleet,
+    instances: BTreeMap<ContentId, Instance>,
+    /// Why a segment will not be dumped; the first reason of each.
+    pub failures: BTreeMap<ContentId, String>,
+    pub stamps: BTreeMap<ContentId, Vec<FileStamp>>,
+    pub totals: Vec<TableTotals>,
+    progress: BTreeMap<ContentId, (u64, u64)>,
+    /// The host of each segment whose worker has ended.
+    lost_hosts: BTreeSet<usize>,
+}
+
+impl DumpFleet {
+    pub fn new(fleet: Fleet, primaries: &[Instance]) -> Self {
+        DumpFleet {
+            fleet,
+            instances: primaries
+                .iter()
+                .map(|instance| (instance.content, instance.clone()))
+                .collect(),
+            failures: BTreeMap::new(),
+            stamps: BTreeMap::new(),
+            totals: Vec::new(),
+            progress: BTreeMap::new(),
+            lost_hosts: BTreeSet::new(),
+        }
+    }
+
+    pub fn all_well(&self) -> bool {
+        self.failures.is_empty()
+    }
+
+    /// Makes and probes the directories of all segments.
+    pub async fn prepare(
+        &mut self,
+        directories: &BTreeMap<ContentId, std::path::PathBuf>,
+    ) -> BTreeMap<ContentId, Result<DirectoryState, String>> {
+        let hosts: Vec<Vec<ContentId>> = self.fleet.hosts().map(|host| host.contents.clone()).collect();
+        for (host, contents) in hosts.iter().enumerate() {
+            let wanted = contents.iter().filter_map(|content| {
+                directories.get(content).map(|directory| PreparedDirectory {
+                    content: *content,
+                    directory: directory.clone(),
+                })
+            });
+            self.fleet
+                .send(
+                    host,
+                    &Request::Prepare {
+                        directories: wanted.collect(),
+                    },
+                )
+                .await;
+        }
+        let mut states = BTreeMap::new();
+        self.wait("make its dump directory", PREPARE_LIMIT, |event| match event {
+            Event::Prepared { content, result } => {
+                states.insert(*content, result.clone());
+                Some(*content)
+            }
+            _ => None,
+        })
+        .await;
+        for (content, reason) in &self.failures {
+            states.entry(*content).or_insert_with(|| Err(reason.clone()));
+        }
+        states
+    }
+
+    /// Hands out the work and waits until every segment holds its locks.
+    pub async fn start(&mut self, start_of: impl Fn(&[ContentId]) -> DumpStart, tables: &[TableJob], limit: Duration) {
+        self.totals = vec![TableTotals::default(); tables.len()];
+        let hosts: Vec<Vec<ContentId>> = self.fleet.hosts().map(|host| host.contents.clone()).collect();
+        for (host, contents) in hosts.iter().enumerate() {
+            self.fleet.send(host, &Request::StartDump(start_of(contents))).await;
+        }
+        for part in tables.chunks(TABLES_PER_REQUEST) {
+            self.fleet.send_all(&Request::Tables(part.to_vec())).await;
+        }
+        self.fleet.send_all(&Request::TablesEnd).await;
+        self.wait("lock its tables", limit, |event| match event {
+            Event::Ready { content } => Some(*content),
+            _ => None,
+        })
+        .await;
+    }
+
+    /// Lets all segments take their snapshots.
+    pub async fn open_snapshots(&mut self) {
+        self.fleet.send_all(&Request::OpenSnapshots).await;
+        self.wait("take its snapshot", SNAPSHOT_LIMIT, |event| match event {
+            Event::SnapshotOpen { content } => Some(*content),
+            _ => None,
+        })
+        .await;
+    }
+
+    /// Lets all segments copy and waits for the last, or for the first failure. There is no limit on the whole:
+    /// workers that fall silent, and servers that do, are noticed one by one.
+    pub async fn copy(&mut self) {
+        self.fleet.send_all(&Request::CopyData).await;
+        let mut waiting = self.living();
+        while !waiting.is_empty() && self.failures.is_empty() {
+            let event = self.fleet.next().await;
+            match self.note(event) {
+                Some(Event::Finished { content, files }) => {
+                    waiting.remove(&content);
+                    self.stamps.insert(content, files);
+                }
+                Some(Event::Totals { first, totals }) => {
+                    for (sum, part) in self.totals.iter_mut().skip(first).zip(totals) {
+                        sum.rows += part.rows;
+                        sum.bytes += part.bytes;
+                    }
+                }
+                _ => {}
+            }
+            waiting.retain(|content| !self.failures.contains_key(content));
+        }
+    }
+
+    /// Gives all files their names.
+    pub async fn publish(&mut self) {
+        self.fleet.send_all(&Request::Publish).await;
+        self.wait("give its files their names", PUBLISH_LIMIT, |event| match event {
+            Event::Published { content } => Some(*content),
+            _ => None,
+        })
+        .await;
+    }
+
+    /// Takes everything since `start` back.
+    pub async fn reset(&mut self) {
+        self.fleet.send_all(&Request::Reset).await;
+        let mut waiting: BTreeSet<usize> = (0..self.fleet.hosts().count()).collect();
+        let deadline = Instant::now() + RESET_LIMIT;
+        while waiting.iter().any(|host| !self.lost_hosts.contains(host)) {
+            let Ok(event) = tokio::time::timeout_at(deadline, self.fleet.next()).await else {
+                break;
+            };
+            let host = event.host;
+            if let Some(Event::ResetDone) = self.note(event) {
+                waiting.remove(&host);
+            }
+        }
+        self.stamps.clear();
+        self.progress.clear();
+    }
+
+    /// Writes small files on the segments' hosts: path and text for each. Gives back what could not be written.
+    pub async fn write_files(&mut self, files: BTreeMap<ContentId, (std::path::PathBuf, String)>) -> Vec<String> {
+        let mut waiting = BTreeMap::new();
+        for (content, (path, text)) in files {
+            let Some(host) = self.host_of(content).filter(|host| !self.lost_hosts.contains(host)) else {
+                continue;
+            };
+            waiting.insert((host, path.clone()), content);
+            self.fleet.send(host, &Request::WriteFile { path, text }).await;
+        }
+        let mut problems = Vec::new();
+        let deadline = Instant::now() + PREPARE_LIMIT;
+        while !waiting.is_empty() {
+            let Ok(event) = tokio::time::timeout_at(deadline, self.fleet.next()).await else {
+                break;
+            };
+            let host = event.host;
+            if let Some(Event::Written { path, result }) = self.note(event) {
+                if let (Err(reason), Some(content)) = (result, waiting.remove(&(host, path))) {
+                    problems.push(format!("{}: {reason}", self.instances[&content]));
+                }
+            }
+            waiting.retain(|(host, _), _| !self.lost_hosts.contains(host));
+        }
+        problems.extend(waiting.iter().map(|((_, path), content)| {
+            format!("{}: no answer about \"{}\"", self.instances[content], path.display())
+        }));
+        problems
+    }
+
+    /// Looks for files by name and size; gives back what is missing or has another size, as sentences.
+    pub async fn check_files(&mut self, directories: &BTreeMap<ContentId, std::path::PathBuf>) -> Vec<String> {
+        let mut problems = Vec::new();
+        for (content, stamps) in self.stamps.clone() {
+            let (Some(host), Some(directory)) = (self.host_of(content), directories.get(&content)) else {
+                continue;
+            };
+            let names = stamps.iter().map(|stamp| stamp.name.clone()).collect();
+            self.fleet
+                .send(
+                    host,
+                    &Request::Find {
+                        directory: directory.clone(),
+                        names,
+                    },
+                )
+                .await;
+            let deadline = Instant::now() + PREPARE_LIMIT;
+            let found = loop {
+                let Ok(event) = tokio::time::timeout_at(deadline, self.fleet.next()).await else {
+                    break Vec::new();
+                };
+                match self.note(event) {
+                    Some(Event::Found { files }) => break files,
+                    _ if self.lost_hosts.contains(&host) => break Vec::new(),
+                    _ => {}
+                }
+            };
+            for stamp in &stamps {
+                if !found
+                    .iter()
+                    .any(|file| file.name == stamp.name && file.size == stamp.size)
+                {
+                    let path = directory.join(&stamp.name);
+                    problems.push(format!(
+                        "{}: file \"{}\" is not there with its {} bytes",
+                        self.instances[&content],
+                        path.display(),
+                        stamp.size
+                    ));
+                }
+            }
+        }
+        problems
+    }
+
+    /// Rows and bytes copied so far.
+    pub fn copied(&self) -> (u64, u64) {
+        self.progress
+            .values()
+            .fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
+    }
+
+    pub async fn stop(self) {
+        self.fleet.stop().await;
+    }
+
+    fn living(&self) -> BTreeSet<ContentId> {
+        self.fleet
+            .contents()
+            .into_iter()
+            .filter(|content| !self.failures.contains_key(content))
+            .collect()
+    }
+
+    fn host_of(&self, content: ContentId) -> Option<usize> {
+        self.fleet.hosts().position(|host| host.contents.contains(&content))
+    }
+
+    /// Waits until `answer` has recognised an answer of every living segment.
+    async fn wait(&mut self, what: &str, limit: Duration, mut answer: impl FnMut(&Event) -> Option<ContentId>) {
+        let deadline = Instant::now() + limit;
+        let mut waiting = self.living();
+        while !waiting.is_empty() {
+            let Ok(event) = tokio::time::timeout_at(deadline, self.fleet.next()).await else {
+                for content in waiting {
+                    let message = format!("did not {what} within {} s", limit.as_secs());
+                    self.failures.entry(content).or_insert(message);
+                }
+                return;
+            };
+            if let Some(content) = self.note(event).as_ref().and_then(&mut answer) {
+                waiting.remove(&content);
+            }
+            waiting.retain(|content| !self.failures.contains_key(content));
+        }
+    }
+
+    /// Keeps book of failures, lost hosts, progress and log lines; hands on what a phase may be waiting for.
+    fn note(&mut self, event: FleetEvent) -> Option<Event> {
+        match event.event {
+            Ok(Event::Failed { content, message }) => {
+                self.failures.entry(content).or_insert(message);
+                None
+            }
+            Ok(Event::Progress {
+                content, rows, bytes, ..
+            }) => {
+                self.progress.insert(content, (rows, bytes));
+                None
+            }
+            Ok(Event::Log { level, text }) => {
+                let host = &self.fleet.segments_of(event.host).host;
+                match level {
+                    LogLevel::Debug => tracing::debug!("{host}: {text}"),
+                    LogLevel::Info => tracing::info!("{host}: {text}"),
+                    LogLevel::Warning => tracing::warn!("{host}: {text}"),
+                }
+                None
+            }
+            Ok(other) => Some(other),
+            Err(error) => {
+                self.lost_hosts.insert(event.host);
+                let message = error_chain(&error);
+                for content in self.fleet.segments_of(event.host).contents.clone() {
+                    self.failures.entry(content).or_insert_with(|| message.clone());
+                }
+                None
+            }
+        }
+    }
+}

@@ -1,1 +1,0 @@
-//! relations (being built).
