@@ -1,4 +1,3 @@
 //! Decisions, pure: what will be dumped, restored, deleted, and why.
 
-pub mod dump_request;
 pub mod restore;

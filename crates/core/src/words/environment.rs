@@ -23,10 +23,6 @@ pub struct Environment {
     /// The file that this process runs from: the worker is the same program.
     pub program_path: PathBuf,
     pub pid: u32,
-    /// `GPDUMP_SSH`: the program to use as ssh.
-    pub ssh_program: Option<PathBuf>,
-    /// The folders of `PATH`, in order.
-    pub path: Vec<PathBuf>,
 }
 
 /// The variables that libpq honours and so do we. Empty ones count as not set, as libpq counts them.
