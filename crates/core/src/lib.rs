@@ -9,7 +9,10 @@
 //! 4. seams - [`db`], [`launch`], [`store`], [`tools`], [`gplog`]: the only effects there are.
 //! 5. [`worker`] - our process on a segment host; [`exec`] and [`gather`] - effects that serve a run.
 //! 6. [`run`] - the tables of contents: dump a database, restore a set.
+//!
+//! Beside them [`cli`]: the command line edge that the two programs share.
 
+pub mod cli;
 pub mod db;
 pub mod exec;
 pub mod format;

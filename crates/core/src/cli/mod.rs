@@ -1,0 +1,8 @@
+//! The command line edge that both programs share: options, help, environment, prompt, the lock against a second run,
+//! and how an error is told.
+//!
+//! Unlike the rest of the library it may look at the process around it (arguments, variables, terminal); only the two
+//! programs use it. Which options there are is theirs to say.
+
+pub mod help;
+pub mod optparse;
