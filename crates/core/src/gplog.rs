@@ -52,6 +52,12 @@ impl Writer {
     }
 }
 
+/// A line from before the log is set up, when the names in its head are not known yet: as the original wrote it then.
+pub fn early_line(program: &str, pid: u32, now: DateTime<Local>, level: LogLevel, message: &str) -> String {
+    let stamp = now.format("%Y%m%d:%H:%M:%S");
+    format!("{stamp}:{pid:06} {program}:default-[{}]:-{message}", level.word())
+}
+
 /// How bad a line is, in the words of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
@@ -111,9 +117,9 @@ pub struct LogSetup {
 /// Why there is no log.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    #[error("could not create the log directory \"{}\": {source}", path.display())]
+    #[error("could not create the log directory \"{}\"", path.display())]
     CreateDirectory { path: PathBuf, source: io::Error },
-    #[error("could not open the log file \"{}\": {source}", path.display())]
+    #[error("could not open the log file \"{}\"", path.display())]
     Open { path: PathBuf, source: io::Error },
     #[error("GPDUMP_LOG=\"{text}\" is not a list of targets and levels such as \"tokio_postgres=debug\"")]
     Targets { text: String },

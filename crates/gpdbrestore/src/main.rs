@@ -1,1 +1,3 @@
+mod checks;
+mod options;
 fn main() {}

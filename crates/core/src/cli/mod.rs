@@ -4,5 +4,12 @@
 //! Unlike the rest of the library it may look at the process around it (arguments, variables, terminal); only the two
 //! programs use it. Which options there are is theirs to say.
 
+pub mod checks;
+pub mod environment;
+pub mod failure;
 pub mod help;
 pub mod optparse;
+pub mod pid_lock;
+pub mod program;
+pub mod prompt;
+pub mod signals;

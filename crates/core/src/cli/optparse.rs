@@ -50,6 +50,61 @@ impl OptionDef {
     pub fn id(&self) -> &'static str {
         self.names[0]
     }
+
+    pub const fn of(self, origin: Origin) -> Self {
+        OptionDef { origin, ..self }
+    }
+}
+
+/// An option without argument.
+pub const fn flag(names: &'static [&'static str], help: &'static str) -> OptionDef {
+    OptionDef {
+        names,
+        argument: Argument::None,
+        collects: false,
+        origin: Origin::Original,
+        help,
+    }
+}
+
+/// An option with an argument, shown as `shown`; the last one wins.
+pub const fn text(names: &'static [&'static str], shown: &'static str, help: &'static str) -> OptionDef {
+    OptionDef {
+        argument: Argument::Text(shown),
+        ..flag(names, help)
+    }
+}
+
+/// As [`text`], but every one counts.
+pub const fn list(names: &'static [&'static str], shown: &'static str, help: &'static str) -> OptionDef {
+    OptionDef {
+        collects: true,
+        ..text(names, shown, help)
+    }
+}
+
+/// An option with a whole number.
+pub const fn int(names: &'static [&'static str], shown: &'static str, help: &'static str) -> OptionDef {
+    OptionDef {
+        argument: Argument::Int(shown),
+        ..flag(names, help)
+    }
+}
+
+/// An option that may be followed by one of `words`.
+pub const fn word(names: &'static [&'static str], words: &'static [&'static str], help: &'static str) -> OptionDef {
+    OptionDef {
+        argument: Argument::OptionalWord(words),
+        ..flag(names, help)
+    }
+}
+
+/// An option that prints something and ends the run.
+pub const fn stops(names: &'static [&'static str], help: &'static str) -> OptionDef {
+    OptionDef {
+        argument: Argument::NoneAndStop,
+        ..flag(names, help)
+    }
 }
 
 /// Options of one purpose, under one heading of the help text.
@@ -322,37 +377,21 @@ pub fn python_list<T: AsRef<str>>(texts: &[T]) -> String {
 mod tests {
     use super::*;
 
-    const fn option(names: &'static [&'static str], argument: Argument) -> OptionDef {
-        OptionDef {
-            names,
-            argument,
-            collects: false,
-            origin: Origin::Original,
-            help: "",
-        }
-    }
-
     static GROUPS: &[OptionGroup] = &[OptionGroup {
         heading: "All",
         options: &[
-            option(&["-a"], Argument::None),
-            option(&["-q", "--quiet"], Argument::None),
-            option(&["--help", "-?"], Argument::NoneAndStop),
-            option(&["-B"], Argument::Int("N")),
-            option(&["--prefix"], Argument::Text("TEXT")),
-            option(&["--incremental"], Argument::None),
-            option(&["--exclude-schema-file"], Argument::Text("FILE")),
-            option(&["--exclude-table-file"], Argument::Text("FILE")),
-            option(&["-G"], Argument::OptionalWord(&["include", "only"])),
-            option(&["--restore-stats"], Argument::OptionalWord(&["include", "only"])),
-            OptionDef {
-                collects: true,
-                ..option(&["-x"], Argument::Text("DATABASE"))
-            },
-            OptionDef {
-                origin: Origin::Ours,
-                ..option(&["--remote-bin"], Argument::Text("DIR"))
-            },
+            flag(&["-a"], ""),
+            flag(&["-q", "--quiet"], ""),
+            stops(&["--help", "-?"], ""),
+            int(&["-B"], "N", ""),
+            text(&["--prefix"], "TEXT", ""),
+            flag(&["--incremental"], ""),
+            text(&["--exclude-schema-file"], "FILE", ""),
+            text(&["--exclude-table-file"], "FILE", ""),
+            word(&["-G"], &["include", "only"], ""),
+            word(&["--restore-stats"], &["include", "only"], ""),
+            list(&["-x"], "DATABASE", ""),
+            text(&["--remote-bin"], "DIR", "").of(Origin::Ours),
         ],
     }];
 

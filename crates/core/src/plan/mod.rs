@@ -1,3 +1,5 @@
 //! Decisions, pure: what will be dumped, restored, deleted, and why.
 
+pub mod dump_request;
 pub mod restore;
+pub mod restore_request;

@@ -20,6 +20,10 @@ pub struct Environment {
     /// `MASTER_DATA_DIRECTORY`.
     pub master_data_directory: Option<PathBuf>,
     pub pg: PgEnvironment,
+    /// The ssh program: `ssh` unless `GPDUMP_SSH` names another.
+    pub ssh: PathBuf,
+    /// `GPDUMP_LOG`: which events of libraries go to the log file too (`tokio_postgres=debug`).
+    pub log_targets: Option<String>,
     /// The file that this process runs from: the worker is the same program.
     pub program_path: PathBuf,
     pub pid: u32,

@@ -1,0 +1,86 @@
+//! Reads the surroundings of the process, once.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::db::connect::Login;
+use crate::words::environment::{Environment, Password, PgEnvironment};
+use crate::words::refusal::Refusal;
+
+/// Variables, account, host name, own path and process id. Fails when something needed is missing or nonsense.
+pub fn read_environment() -> Result<Environment, Refusal> {
+    // Through the name service, not /etc/passwd: accounts of a directory server stand in no file.
+    let user = whoami::username().map_err(|e| {
+        Refusal::failed(format!(
+            "could not find the name of the user in the password database: {e}"
+        ))
+        .with_hint("run this program as the user who owns the server.")
+    })?;
+    let home = set("HOME").map(PathBuf::from).ok_or_else(|| {
+        Refusal::failed("the environment variable HOME is not set")
+            .with_hint("the log file and the password file are looked for in that directory.")
+    })?;
+    let host_full = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Environment {
+        home,
+        user,
+        host: host_full.split('.').next().unwrap_or_default().to_owned(),
+        host_full,
+        gphome: set("GPHOME").map(PathBuf::from),
+        master_data_directory: set("MASTER_DATA_DIRECTORY").map(PathBuf::from),
+        pg: PgEnvironment {
+            host: text("PGHOST")?,
+            port: port()?,
+            user: text("PGUSER")?,
+            password: text("PGPASSWORD")?.map(Password),
+            passfile: set("PGPASSFILE").map(PathBuf::from),
+            database: text("PGDATABASE")?,
+            sslmode: text("PGSSLMODE")?,
+        },
+        ssh: set("GPDUMP_SSH").map_or_else(|| PathBuf::from("ssh"), PathBuf::from),
+        log_targets: text("GPDUMP_LOG")?,
+        program_path: env::current_exe().map_err(|e| {
+            Refusal::failed(format!("could not find the file that this program runs from: {e}"))
+                .with_hint("/proc must be mounted.")
+        })?,
+        pid: std::process::id(),
+    })
+}
+
+/// As whom to connect: `PGUSER` or the account's name, with the password that libpq would find.
+pub fn login(environment: &Environment) -> Login {
+    Login {
+        user: environment.pg.user.clone().unwrap_or_else(|| environment.user.clone()),
+        password: environment.pg.password.clone().map(|password| password.0),
+        passfile: Some(match &environment.pg.passfile {
+            Some(file) => file.clone(),
+            None => environment.home.join(".pgpass"),
+        }),
+    }
+}
+
+/// An empty variable counts as not set.
+fn set(name: &str) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn text(name: &str) -> Result<Option<String>, Refusal> {
+    set(name)
+        .map(|value| {
+            // Not the value itself: it may be a password.
+            value
+                .into_string()
+                .map_err(|_| Refusal::failed(format!("the value of {name} is not UTF-8")))
+        })
+        .transpose()
+}
+
+fn port() -> Result<Option<u16>, Refusal> {
+    text("PGPORT")?
+        .map(|value| match value.trim().parse() {
+            Ok(port) if port > 0 => Ok(port),
+            _ => Err(Refusal::failed(format!("PGPORT=\"{value}\" is not a port number"))),
+        })
+        .transpose()
+}

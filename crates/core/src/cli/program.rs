@@ -1,0 +1,175 @@
+//! The beginning and the end of a run, the same for both programs: from the words of the command line to options, surroundings
+//! and a log; from an error to lines and a status.
+
+use std::error::Error;
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use chrono::Local;
+use tracing::info;
+
+use super::environment::{login, read_environment};
+use super::help::{self, Page};
+use super::optparse::{OptionGroup, Parsed, UsageError, parse};
+use super::{failure, signals};
+use crate::gplog::{self, Log, LogLevel, LogSetup, Writer};
+use crate::words::environment::{Environment, Verbosity};
+use crate::words::exit::Exit;
+use crate::worker::protocol::WORKER_ARGUMENT;
+
+/// What a program is.
+#[derive(Debug, Clone, Copy)]
+pub struct Program {
+    pub name: &'static str,
+    pub version: &'static str,
+    pub groups: &'static [OptionGroup],
+    pub page: &'static Page,
+    /// Options that are refused for now, and what to do without them.
+    pub not_built: &'static [(&'static str, &'static str)],
+}
+
+/// A run that has begun: its options are read, its log is open.
+#[derive(Debug)]
+pub struct Begun {
+    pub options: Parsed,
+    pub environment: Environment,
+    pub log: Log,
+}
+
+/// The program was started as a worker on a host of the cluster, not by a person.
+pub fn is_worker(argv: &[OsString]) -> bool {
+    argv.first().map(OsString::as_os_str) == Some(OsStr::new(WORKER_ARGUMENT))
+}
+
+/// Serves the master until it has no more to ask.
+pub async fn serve_as_worker() -> Exit {
+    match read_environment() {
+        Ok(environment) => crate::worker::serve::run(login(&environment), environment.host_full).await,
+        Err(refusal) => {
+            // Standard output belongs to the protocol; what is said here is shown by the master.
+            let _ = writeln!(io::stderr(), "{refusal}");
+            Exit::Failed
+        }
+    }
+}
+
+/// Reads the command line (without the program's name) and the environment, opens the log, writes the first line. An
+/// error is the status of a run that is over already: help, version, a wrong option, no log.
+pub fn begin(program: &Program, argv: &[OsString]) -> Result<Begun, Exit> {
+    let options = match utf8(argv).and_then(|argv| parse(program.groups, &argv)) {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = write!(io::stderr(), "{}", error.screen_text(program.name));
+            return Err(Exit::Failed);
+        }
+    };
+    let text = match options.order().last() {
+        Some("--help") => Some(help_text(program)),
+        Some("--version") => Some(format!("{} version {}\n", program.name, program.version)),
+        _ => None,
+    };
+    if let Some(text) = text {
+        // Whoever reads only the first lines of it may close the pipe.
+        let _ = write!(io::stdout(), "{text}");
+        return Err(Exit::Ok);
+    }
+    let environment = read_environment().map_err(|refusal| fail_early(program, &refusal))?;
+    let log = open_log(program, &options, &environment).map_err(|error| fail_early(program, &error))?;
+    signals::die_on_panic(program.name);
+    info!("Starting {} with args: {}", program.name, options.argv().join(" "));
+    Ok(Begun {
+        options,
+        environment,
+        log,
+    })
+}
+
+/// The whole help text.
+pub fn help_text(program: &Program) -> String {
+    let not_built: Vec<&str> = program.not_built.iter().map(|(option, _)| *option).collect();
+    help::render(program.page, program.groups, &not_built)
+}
+
+/// Tells how it ended, when it ended badly, and gives the status.
+pub fn end(program: &Program, log: &Log, result: Result<Exit, &(dyn Error + 'static)>, hint: Option<&str>) -> Exit {
+    let exit = result.unwrap_or_else(|error| {
+        for (level, line) in failure::lines(program.name, error, hint) {
+            level.log(&line);
+        }
+        Exit::Failed
+    });
+    match log.lost_lines() {
+        0 => {}
+        lost => {
+            let file = log.file().display();
+            let _ = writeln!(
+                io::stderr(),
+                "{}: {lost} lines could not be written to the screen or to the log file \"{file}\"",
+                program.name
+            );
+        }
+    }
+    exit
+}
+
+/// A name that is not UTF-8 would silently become another name.
+fn utf8(argv: &[OsString]) -> Result<Vec<String>, UsageError> {
+    argv.iter()
+        .map(|word| {
+            word.to_str()
+                .map(str::to_owned)
+                .ok_or_else(|| UsageError(format!("argument \"{}\" is not valid UTF-8", word.to_string_lossy())))
+        })
+        .collect()
+}
+
+fn open_log(program: &Program, options: &Parsed, environment: &Environment) -> Result<Log, gplog::LogError> {
+    gplog::init(LogSetup {
+        writer: Writer {
+            program: program.name.to_owned(),
+            host: environment.host.clone(),
+            user: environment.user.clone(),
+            pid: environment.pid,
+        },
+        verbosity: verbosity(options),
+        log_dir: options
+            .text("-l")
+            .map_or_else(|| environment.home.join("gpAdminLogs"), PathBuf::from),
+        other_targets: environment.log_targets.clone(),
+        started: Local::now(),
+    })
+}
+
+/// What `-q` and `-v` ask for.
+pub fn verbosity(options: &Parsed) -> Verbosity {
+    Verbosity {
+        quiet: options.has("-q"),
+        verbose: options.has("-v"),
+    }
+}
+
+/// Without a log the screen is all there is.
+fn fail_early(program: &Program, error: &(dyn Error + 'static)) -> Exit {
+    for (level, line) in failure::lines(program.name, error, None) {
+        let line = gplog::early_line(program.name, std::process::id(), Local::now(), level, &line);
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+    Exit::Failed
+}
+
+/// Logs what the option checks noticed.
+pub fn log_notes(notes: &[(LogLevel, String)]) {
+    for (level, text) in notes {
+        level.log(text);
+    }
+}
+
+/// The directory of `-d`, else of `MASTER_DATA_DIRECTORY`; absolute, because other processes work elsewhere.
+pub fn master_data_directory(options: &Parsed, environment: &Environment) -> Option<PathBuf> {
+    let directory = match options.text("-d") {
+        Some(directory) => Path::new(directory),
+        None => environment.master_data_directory.as_deref()?,
+    };
+    Some(std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()))
+}

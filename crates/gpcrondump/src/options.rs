@@ -1,0 +1,217 @@
+//! Every option of `gpcrondump`: those of Greenplum 5, what is left of 4.3, and ours. The help text is made from it.
+
+use gpdump_core::cli::help::Page;
+use gpdump_core::cli::optparse::{OptionGroup, Origin, flag, int, list, stops, text};
+
+pub static GROUPS: &[OptionGroup] = &[
+    OptionGroup {
+        heading: "What to dump",
+        options: &[
+            list(
+                &["-x"],
+                "DATABASE",
+                "database to dump; without it the one that PGDATABASE names",
+            ),
+            list(&["-s"], "SCHEMA", "dump only this schema"),
+            text(&["--schema-file"], "FILE", "as -s, one name per line of FILE"),
+            list(&["-S"], "SCHEMA", "dump all but this schema"),
+            text(&["--exclude-schema-file"], "FILE", "as -S, one name per line of FILE"),
+            list(&["-t"], "SCHEMA.TABLE", "dump only this table"),
+            text(&["--table-file"], "FILE", "as -t, one name per line of FILE"),
+            list(&["-T"], "SCHEMA.TABLE", "dump all but this table"),
+            text(&["--exclude-table-file"], "FILE", "as -T, one name per line of FILE"),
+            flag(
+                &["--incremental"],
+                "dump only the append-optimized tables that changed, and all heap tables",
+            ),
+            flag(
+                &["--list-filter-tables"],
+                "print the filter of the set of --prefix and stop",
+            ),
+        ],
+    },
+    OptionGroup {
+        heading: "Where the files go and what they are called",
+        options: &[
+            text(
+                &["-u"],
+                "DIRECTORY",
+                "put the files under this directory of every host instead of each server's data directory",
+            ),
+            text(
+                &["--prefix"],
+                "TEXT",
+                "start every file name with TEXT and an underscore",
+            ),
+            text(
+                &["-K"],
+                "YYYYMMDDHHMMSS",
+                "use this timestamp key instead of the present time",
+            ),
+            flag(
+                &["--list-backup-files"],
+                "write lists of the files that a dump with -K would have, and stop",
+            ),
+            flag(&["-z"], "do not compress"),
+            flag(&["--rsyncable"], "compress so that rsync finds the unchanged parts"),
+        ],
+    },
+    OptionGroup {
+        heading: "What else to save",
+        options: &[
+            flag(&["-g"], "save the configuration files of master and segments"),
+            flag(&["-G"], "save roles, resource queues and other global objects"),
+            flag(&["--dump-stats"], "save the optimizer's statistics"),
+        ],
+    },
+    OptionGroup {
+        heading: "How the SQL is written",
+        options: &[
+            flag(&["-C"], "drop each object before it is created"),
+            text(&["-E"], "ENCODING", "write in this encoding instead of the database's"),
+            flag(&["--clean"], "as -C, handed to the DDL part of the dump"),
+            flag(&["--inserts"], "write INSERT statements instead of COPY blocks"),
+            flag(&["--column-inserts"], "as --inserts, with the names of the columns"),
+            flag(&["--oids"], "save object ids of rows"),
+            flag(&["--no-owner"], "leave out who owns an object"),
+            flag(&["--no-privileges"], "leave out who may use an object"),
+            flag(
+                &["--use-set-session-authorization"],
+                "set owners by SET SESSION AUTHORIZATION instead of ALTER OWNER",
+            ),
+        ],
+    },
+    OptionGroup {
+        heading: "Before and after the dump",
+        options: &[
+            flag(&["-j"], "vacuum before the dump"),
+            flag(&["-k"], "vacuum after a good dump"),
+            flag(&["-c"], "delete old dump directories after a good dump"),
+            flag(&["-o"], "only delete old dump directories"),
+            text(&["--cleanup-date"], "YYYYMMDD", "which date -c and -o delete"),
+            text(
+                &["--cleanup-total"],
+                "N",
+                "how many of the oldest dates -c and -o delete, 1 if not said",
+            ),
+            flag(&["-r"], "delete the files of a dump that failed"),
+            flag(
+                &["-H"],
+                "do not note the dump in public.gpcrondump_history of its database",
+            ),
+            flag(
+                &["-h"],
+                "note the dump in the history table; that is the default (this is not help)",
+            ),
+            text(&["-R"], "PROGRAM", "run PROGRAM when all databases are dumped"),
+            text(
+                &["--email-file"],
+                "FILE.yaml",
+                "senders and subjects of the completion mails, by database",
+            ),
+        ],
+    },
+    OptionGroup {
+        heading: "How the run goes",
+        options: &[
+            flag(&["-a"], "do not ask for confirmation"),
+            text(
+                &["-d", "--master_data_directory"],
+                "DIRECTORY",
+                "data directory of the master; without it the one that MASTER_DATA_DIRECTORY names",
+            ),
+            int(&["-B"], "N", "work on at most N hosts at once, 64 if not said"),
+            flag(&["-b"], "do not check for free disk space"),
+            text(
+                &["-f"],
+                "PERCENT",
+                "keep this much of each disk free, 10 if not said; 0 checks nothing",
+            ),
+            int(
+                &["--cut-timeout"],
+                "SECONDS",
+                "how long to try for the instant in which all segments show the same transactions, 60 if \
+                         not said; after it the dump goes on without and ends with status 1",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--remote-bin"],
+                "DIRECTORY",
+                "where this program lies on the other hosts, if not where it lies here",
+            )
+            .of(Origin::Ours),
+            flag(&["-v", "--verbose"], "tell everything"),
+            flag(
+                &["-q", "--quiet"],
+                "show only warnings and worse; the log file has the rest",
+            ),
+            text(&["-l"], "DIRECTORY", "put the log file here instead of ~/gpAdminLogs"),
+            stops(&["--help", "-?"], "print this text"),
+            stops(&["--version"], "print the version"),
+        ],
+    },
+    OptionGroup {
+        heading: "Data Domain Boost and NetBackup (refused; the message says what to use in their place)",
+        options: &[
+            flag(&["--ddboost"], "write to a Data Domain"),
+            flag(&["--replicate"], "copy to a second Data Domain"),
+            text(&["--max-streams"], "N", "streams of that copy"),
+            list(&["--ddboost-host"], "HOST", "Data Domain to configure"),
+            text(&["--ddboost-user"], "USER", "its user"),
+            text(&["--ddboost-backupdir"], "DIRECTORY", "its directory"),
+            flag(&["--ddboost-remote"], "the second Data Domain is meant"),
+            text(&["--ddboost-storage-unit"], "UNIT", "its storage unit"),
+            flag(&["--ddboost-config-remove"], "forget the configuration"),
+            flag(&["--ddboost-verify"], "try the stored credentials").of(Origin::Hidden),
+            flag(&["--ddboost-skip-ping"], "do not ping it"),
+            flag(&["--ddboost-show-config"], "show the configuration"),
+            text(&["--netbackup-service-host"], "HOST", "NetBackup server"),
+            text(&["--netbackup-policy"], "NAME", "NetBackup policy"),
+            text(&["--netbackup-schedule"], "NAME", "NetBackup schedule"),
+            text(&["--netbackup-block-size"], "BYTES", "NetBackup block size"),
+            text(&["--netbackup-keyword"], "WORD", "NetBackup keyword"),
+        ],
+    },
+    OptionGroup {
+        heading: "Of Greenplum 4.3",
+        options: &[
+            text(&["-y"], "FILE", "").of(Origin::Legacy),
+            text(&["-w"], "DBIDS", "").of(Origin::Legacy),
+            flag(&["-i"], "").of(Origin::Legacy),
+            flag(&["-p"], "").of(Origin::Legacy),
+        ],
+    },
+];
+
+pub const HELP: Page = Page {
+    program: "gpcrondump",
+    about: &[
+        "Dumps databases of a Greenplum system, or of one PostgreSQL server, into files that gpdbrestore reads: the DDL \
+         on the master's host, the rows of each segment on the segment's host. Options of the utility of the same name \
+         in Greenplum 4.3 and 5 keep their meaning.",
+    ],
+    examples: &[
+        (
+            "gpcrondump -x sales",
+            "shows what it is going to do, asks, and dumps database sales",
+        ),
+        (
+            "gpcrondump -a -x sales -x hr -q",
+            "as a cron job: two databases, no question, only warnings on the screen",
+        ),
+        (
+            "gpcrondump -a -x sales -u /backup",
+            "puts the files of each host under its directory /backup",
+        ),
+        (
+            "gpcrondump -a -x sales -z -K 20240102030405 -l /var/log/dumps",
+            "plain text files under a timestamp key of your own, log file in /var/log/dumps",
+        ),
+    ],
+    footer: &[
+        "Exit status: 0 every database is dumped; 1 dumped, but something beside it was not done, see the log; 2 failed \
+         or refused; 4 the question was answered with no.",
+        "Environment: MASTER_DATA_DIRECTORY, GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSSLMODE \
+         as for psql. Log file: ~/gpAdminLogs/gpcrondump_YYYYMMDD.log.",
+    ],
+};

@@ -1,0 +1,173 @@
+//! From what was typed to what is wanted.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
+use gpdump_core::cli::optparse::Parsed;
+use gpdump_core::cli::program::{master_data_directory, verbosity};
+use gpdump_core::gplog::LogLevel;
+use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest};
+use gpdump_core::words::environment::Environment;
+use gpdump_core::words::ids::{BadKey, BadPrefix, Prefix, TimestampKey};
+use gpdump_core::words::layout::Compression;
+use gpdump_core::words::refusal::Refusal;
+
+use crate::checks::{CHECKS, NOT_BUILT};
+
+const PARALLEL: usize = 64;
+const KEEP_FREE_PERCENT: u8 = 10;
+const CUT_TIMEOUT_SECONDS: u64 = 60;
+
+/// Checks the options and makes the request of them; beside it the lines that belong into the log either way.
+pub fn resolve(options: &Parsed, environment: &Environment) -> (Vec<(LogLevel, String)>, Result<DumpRequest, Refusal>) {
+    let (notes, checked) = run(CHECKS, &Asked { options, environment });
+    let request = checked
+        .and_then(|()| refuse_not_built(NOT_BUILT, options))
+        .and_then(|()| build(options, environment));
+    (notes, request)
+}
+
+fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Refusal> {
+    let mut databases: Vec<String> = options.values("-x").into_iter().map(str::to_owned).collect();
+    if databases.is_empty() {
+        databases.extend(environment.pg.database.clone());
+    }
+    let key = options.text("-K").map(str::parse::<TimestampKey>).transpose();
+    Ok(DumpRequest {
+        databases,
+        master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
+            Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
+                .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
+        })?,
+        backup_root: options.text("-u").map(PathBuf::from),
+        prefix: Prefix::from_option(options.text("--prefix").unwrap_or_default())
+            .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))?,
+        key: key.map_err(|bad: BadKey| Refusal::failed(bad.to_string()))?,
+        compression: if options.has("-z") {
+            Compression::None
+        } else {
+            Compression::Gzip
+        },
+        disk_check: disk_check(options),
+        history: !options.has("-H"),
+        confirm: !options.has("-a"),
+        parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
+        cut_timeout: Duration::from_secs(
+            options
+                .int("--cut-timeout")
+                .and_then(|n| n.try_into().ok())
+                .unwrap_or(CUT_TIMEOUT_SECONDS),
+        ),
+        remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
+        options_text: options.argv().join(" "),
+        verbosity: verbosity(options),
+    })
+}
+
+/// The number was checked before.
+fn disk_check(options: &Parsed) -> DiskCheck {
+    let percent = match options.text("-f") {
+        Some(text) => text.trim().parse().unwrap_or(KEEP_FREE_PERCENT),
+        None => KEEP_FREE_PERCENT,
+    };
+    if options.has("-b") || percent == 0 {
+        DiskCheck::Bypassed
+    } else {
+        DiskCheck::KeepFree(percent)
+    }
+}
+
+fn remote_bin(directory: &str) -> Result<PathBuf, Refusal> {
+    if Path::new(directory).is_absolute() {
+        Ok(PathBuf::from(directory))
+    } else {
+        Err(Refusal::failed(format!(
+            "--remote-bin \"{directory}\" is not an absolute path"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::tests::environment;
+    use crate::options::GROUPS;
+    use gpdump_core::cli::optparse::parse;
+
+    fn request(line: &str) -> Result<DumpRequest, Refusal> {
+        let argv: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        resolve(&parse(GROUPS, &argv).unwrap(), &environment(Some("sales"))).1
+    }
+
+    #[test]
+    fn a_plain_cron_line_gets_the_defaults_of_the_original() {
+        assert_eq!(
+            request("-a").unwrap(),
+            DumpRequest {
+                databases: vec!["sales".into()],
+                master_data_dir: "/data/master/gpseg-1".into(),
+                backup_root: None,
+                prefix: Prefix::none(),
+                key: None,
+                compression: Compression::Gzip,
+                disk_check: DiskCheck::KeepFree(10),
+                history: true,
+                confirm: false,
+                parallel: 64,
+                cut_timeout: Duration::from_secs(60),
+                remote_bin: None,
+                options_text: "-a".into(),
+                verbosity: Default::default(),
+            }
+        );
+    }
+
+    #[test]
+    fn every_built_option_reaches_the_request() {
+        let line =
+            "-x a -x b,c -z -u /backup -d /m -B 3 -H -q -v -f 0 --cut-timeout 5 --remote-bin /opt/bin -y f stray";
+        assert_eq!(
+            request(line).unwrap(),
+            DumpRequest {
+                databases: vec!["a".into(), "b,c".into()],
+                master_data_dir: "/m".into(),
+                backup_root: Some("/backup".into()),
+                compression: Compression::None,
+                disk_check: DiskCheck::Bypassed,
+                history: false,
+                confirm: true,
+                parallel: 3,
+                cut_timeout: Duration::from_secs(5),
+                remote_bin: Some("/opt/bin".into()),
+                options_text: line.into(),
+                verbosity: gpdump_core::words::environment::Verbosity {
+                    quiet: true,
+                    verbose: true
+                },
+                ..request("-a").unwrap()
+            }
+        );
+        assert_eq!(
+            request("-a -K 20240102030405").unwrap().key,
+            Some("20240102030405".parse().unwrap())
+        );
+        assert_eq!(request("-f 25").unwrap().disk_check, DiskCheck::KeepFree(25));
+        assert_eq!(request("-b").unwrap().disk_check, DiskCheck::Bypassed);
+    }
+
+    #[test]
+    fn values_that_mean_nothing_are_refused() {
+        for (line, text) in [
+            ("-K 2021", "Invalid timestamp key"),
+            ("-K 20241301000000", "month must be in 1..12"),
+            ("--remote-bin bin", "--remote-bin \"bin\" is not an absolute path"),
+        ] {
+            assert_eq!(request(line).unwrap_err(), Refusal::failed(text), "{line}");
+        }
+        let mut environment = environment(Some("sales"));
+        environment.master_data_directory = None;
+        let refusal = resolve(&parse(GROUPS, &[]).unwrap(), &environment).1.unwrap_err();
+        assert_eq!(refusal.text, "Environment Variable MASTER_DATA_DIRECTORY not set!");
+    }
+}

@@ -1,0 +1,148 @@
+//! Every option of `gpdbrestore`: those of Greenplum 5 and ours. The help text is made from it.
+
+use gpdump_core::cli::help::Page;
+use gpdump_core::cli::optparse::{OptionGroup, Origin, flag, int, list, stops, text, word};
+
+const INCLUDE_OR_ONLY: &[&str] = &["include", "only"];
+
+pub static GROUPS: &[OptionGroup] = &[
+    OptionGroup {
+        heading: "Which dump set (one of these)",
+        options: &[
+            text(&["-t"], "YYYYMMDDHHMMSS", "the set with this timestamp key"),
+            text(&["-b"], "YYYYMMDD", "a set of this date; asks when there are several"),
+            text(&["-s"], "DATABASE", "the newest set of this database"),
+            text(&["-R"], "HOST:PATH", "a set that is first copied from another host"),
+        ],
+    },
+    OptionGroup {
+        heading: "Where the set lies",
+        options: &[
+            text(
+                &["-u"],
+                "DIRECTORY",
+                "under this directory of every host instead of each server's data directory",
+            ),
+            text(
+                &["--prefix"],
+                "TEXT",
+                "its file names start with TEXT and an underscore",
+            ),
+        ],
+    },
+    OptionGroup {
+        heading: "What to restore",
+        options: &[
+            list(&["-T"], "SCHEMA.TABLE", "only this table"),
+            text(&["--table-file"], "FILE", "as -T, one name per line of FILE"),
+            list(&["-S"], "SCHEMA", "only this schema"),
+            flag(&["-m"], "the definitions without the rows"),
+            flag(&["--noplan"], "").of(Origin::Hidden),
+            word(&["-G"], INCLUDE_OR_ONLY, "also the global objects, or nothing but them"),
+            word(
+                &["--restore-stats"],
+                INCLUDE_OR_ONLY,
+                "also the optimizer's statistics, or nothing but them",
+            ),
+            flag(&["-L"], "restore nothing, list the tables of the set of -t"),
+            flag(
+                &["--list-backup"],
+                "restore nothing, list the sets that the incremental set of -t needs",
+            ),
+        ],
+    },
+    OptionGroup {
+        heading: "Where to restore it",
+        options: &[
+            flag(&["-e"], "drop the database, if there is one, and create it anew"),
+            text(
+                &["--redirect"],
+                "DATABASE",
+                "restore into this database; created when missing",
+            ),
+            text(&["--change-schema"], "SCHEMA", "put the tables of -T into this schema"),
+            flag(&["--truncate"], "empty the tables of -T or -S first"),
+        ],
+    },
+    OptionGroup {
+        heading: "After the restore",
+        options: &[
+            flag(&["--noanalyze"], "do not collect optimizer statistics"),
+            flag(
+                &["--noaostats"],
+                "do not renew the row counts of append-optimized tables on the master",
+            ),
+        ],
+    },
+    OptionGroup {
+        heading: "How the run goes",
+        options: &[
+            flag(&["-a"], "do not ask for confirmation"),
+            text(
+                &["-d", "--master_data_directory"],
+                "DIRECTORY",
+                "data directory of the master; without it the one that MASTER_DATA_DIRECTORY names",
+            ),
+            int(&["-B"], "N", "work on at most N hosts at once, 64 if not said"),
+            text(
+                &["--report-status-dir"],
+                "DIRECTORY",
+                "put report and status files here, on every host",
+            ),
+            text(
+                &["--remote-bin"],
+                "DIRECTORY",
+                "where this program lies on the other hosts, if not where it lies here",
+            )
+            .of(Origin::Ours),
+            flag(&["-v", "--verbose"], "tell everything"),
+            flag(
+                &["-q", "--quiet"],
+                "show only warnings and worse; the log file has the rest",
+            ),
+            text(&["-l"], "DIRECTORY", "put the log file here instead of ~/gpAdminLogs"),
+            flag(&["-K"], "accepted for old scripts, does nothing"),
+            stops(&["--help", "-h", "-?"], "print this text"),
+            stops(&["--version"], "print the version"),
+            flag(&["--no-validate-table-name"], "").of(Origin::Hidden),
+        ],
+    },
+    OptionGroup {
+        heading: "Data Domain Boost and NetBackup (refused; the message says what to use in their place)",
+        options: &[
+            flag(&["--ddboost"], "read from a Data Domain"),
+            text(&["--ddboost-storage-unit"], "UNIT", "its storage unit"),
+            text(&["--netbackup-service-host"], "HOST", "NetBackup server"),
+            text(&["--netbackup-block-size"], "BYTES", "NetBackup block size"),
+        ],
+    },
+];
+
+pub const HELP: Page = Page {
+    program: "gpdbrestore",
+    about: &[
+        "Restores what gpcrondump wrote, this one or the one of Greenplum 4.3 and 5, into a Greenplum system or one \
+         PostgreSQL server, whatever the number of segments. Options of the utility of the same name in Greenplum 5 keep \
+         their meaning.",
+    ],
+    examples: &[
+        (
+            "gpdbrestore -t 20240102030405",
+            "shows what it is going to do, asks, and restores that set into the database it was made from",
+        ),
+        (
+            "gpdbrestore -a -e -t 20240102030405",
+            "no question; the database is dropped and created anew",
+        ),
+        (
+            "gpdbrestore -a -t 20240102030405 -u /backup --redirect sales_copy",
+            "the files lie under /backup, the rows go to another database",
+        ),
+    ],
+    footer: &[
+        "Exit status: 0 restored, rows counted and found complete; 1 restored, but the server refused some statements, see \
+         the log; 2 failed or refused; 4 the question was answered with no.",
+        "Environment: MASTER_DATA_DIRECTORY, GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSSLMODE \
+         as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
+    ],
+};
