@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use gpdump_core::cli::checks::{Asked, Check, Finding, ask, failed, known};
+use gpdump_core::cli::checks::{Asked, Check, Finding, ask, failed};
 use gpdump_core::cli::optparse::{python_int, python_list, python_repr};
 
 const INCREMENTAL: &[&str] = &["--incremental"];

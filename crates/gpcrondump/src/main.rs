@@ -10,11 +10,11 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gpdump_core::cli::pid_lock::{PidLock, PidLockError};
 use gpdump_core::cli::program::{self, Begun, Program};
+use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
 use gpdump_core::plan::dump_request::DumpRequest;
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::exit::Exit;
-use gpdump_core::words::refusal::Refusal;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -65,9 +65,10 @@ fn work(begun: &Begun) -> anyhow::Result<Exit> {
     })?
 }
 
-/// The one place where the work itself is called.
-async fn dump(_environment: &Environment, _request: &DumpRequest, _cancel: CancellationToken) -> anyhow::Result<Exit> {
-    Err(Refusal::known("this build cannot dump yet: gpdump_core::run::dump is not called").into())
+async fn dump(environment: &Environment, request: &DumpRequest, cancel: CancellationToken) -> anyhow::Result<Exit> {
+    let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_DUMP, &cancel).await? == Answer::Yes);
+    let now = || chrono::Local::now().naive_local();
+    Ok(gpdump_core::run::dump::run(environment, request, now, confirm, &cancel).await?)
 }
 
 /// Tasks that still block when the work is over (a read from the terminal) do not keep the program.

@@ -45,6 +45,9 @@ pub fn read_environment() -> Result<Environment, Refusal> {
                 .with_hint("/proc must be mounted.")
         })?,
         pid: std::process::id(),
+        path: set("PATH")
+            .map(|path| env::split_paths(&path).collect())
+            .unwrap_or_default(),
     })
 }
 

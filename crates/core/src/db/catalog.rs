@@ -68,8 +68,7 @@ pub async fn read_dialect(session: &Session) -> Result<Dialect, Error> {
 }
 
 async fn read_features(session: &Session) -> Result<HashSet<String>, Error> {
-    let sql = "SELECT 'setting ' || name FROM pg_catalog.pg_settings WHERE name IN ('gp_role', 'gp_session_role') \
-         UNION ALL SELECT 'table ' || c.relname FROM pg_catalog.pg_class c \
+    let sql = "SELECT 'table ' || c.relname FROM pg_catalog.pg_class c \
            JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'pg_catalog' AND c.relname IN \
            ('gp_segment_configuration', 'pg_partition_rule', 'pg_appendonly', 'pg_stat_last_operation') \
          UNION ALL SELECT 'column ' || c.relname || '.' || a.attname FROM pg_catalog.pg_attribute a \
@@ -78,10 +77,16 @@ async fn read_features(session: &Session) -> Result<HashSet<String>, Error> {
            (('gp_segment_configuration', 'datadir'), ('gp_distribution_policy', 'policytype'), \
             ('gp_distribution_policy', 'attrnums'), ('pg_class', 'relstorage'), ('pg_class', 'relispartition'))";
     let rows = session.rows(sql, "asking what its catalogs have").await?;
-    Ok(rows
-        .into_iter()
-        .filter_map(|row| row.into_iter().next().flatten())
-        .collect())
+    let mut found: HashSet<String> = rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+    // pg_settings does not list them on every version; asking for one that is not there is an error and nothing else.
+    for setting in ["gp_session_role", "gp_role"] {
+        match session.one(&format!("SHOW {setting}"), "asking for its settings").await {
+            Ok(_) => drop(found.insert(format!("setting {setting}"))),
+            Err(error) if error.code() == Some("42704") => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// The instances, as `gp_segment_configuration` has them now; a plain server is one instance that plays two parts.

@@ -56,24 +56,9 @@ pub fn master_address(
     Ok(MasterAddress {
         hosts,
         port,
-        login: login_of(environment),
+        login: crate::cli::environment::login(environment),
         application_name: application_name.to_owned(),
     })
-}
-
-/// As whom to connect, from what libpq would use.
-pub fn login_of(environment: &Environment) -> Login {
-    Login {
-        user: environment.pg.user.clone().unwrap_or_else(|| environment.user.clone()),
-        password: environment.pg.password.as_ref().map(|password| password.0.clone()),
-        passfile: Some(
-            environment
-                .pg
-                .passfile
-                .clone()
-                .unwrap_or_else(|| environment.home.join(".pgpass")),
-        ),
-    }
 }
 
 impl MasterAddress {
@@ -147,7 +132,7 @@ pub fn launcher(environment: &Environment, remote_bin: Option<PathBuf>) -> crate
     crate::launch::Launcher {
         program: environment.program_path.clone(),
         remote_bin,
-        ssh: environment.ssh_program.clone().unwrap_or_else(|| PathBuf::from("ssh")),
+        ssh: environment.ssh.clone(),
         own_names: vec![environment.host.clone(), environment.host_full.clone()],
     }
 }

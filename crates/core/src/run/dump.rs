@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::dump_database::{self, DumpContext};
-use super::{Confirm, dump_lines, interrupted, refusal_of};
+use super::{dump_lines, interrupted, refusal_of};
 use crate::db::catalog;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
 use crate::plan::dump_request::DumpRequest;
@@ -16,16 +16,16 @@ use crate::words::ids::TimestampKey;
 use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName};
 use crate::words::refusal::Refusal;
 
-/// Dumps all databases of the request. `now` gives the local time; `confirm` is `None` when nobody is to be asked.
+/// Dumps all databases of the request. `now` gives the local time; `confirm` asks whether to go on, and is not called
+/// when the request says that nobody is to be asked.
 pub async fn run(
     environment: &Environment,
     request: &DumpRequest,
     now: fn() -> chrono::NaiveDateTime,
-    mut confirm: Option<Confirm<'_>>,
+    confirm: impl AsyncFn() -> Result<bool, Refusal>,
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
-    let data_dir = request.master_data_dir.as_deref();
-    let address = master_address(environment, data_dir, "gpcrondump")?;
+    let address = master_address(environment, Some(&request.master_data_dir), "gpcrondump")?;
     let gather = async {
         let surroundings = read_surroundings(&address, &environment.host_full)
             .await
@@ -40,21 +40,18 @@ pub async fn run(
     if request.databases.len() > 1 {
         info!("Configuring for multiple database dump");
     }
-    let master_data_dir = request
-        .master_data_dir
-        .clone()
-        .unwrap_or_else(|| surroundings.cluster.master().data_dir.clone());
+    let master_data_dir = &request.master_data_dir;
     let mut worst = Exit::Ok;
     for database in &request.databases {
         let key = request.key.unwrap_or_else(|| TimestampKey::of(now()));
         let root = request.backup_root.clone().unwrap_or_else(|| master_data_dir.clone());
         refuse_future_dump(&root, request, key)?;
-        if let Some(confirm) = &mut confirm {
+        if request.confirm {
             let mdd = master_data_dir.display().to_string();
             for line in dump_lines::dump_parameters(request, database, address.port, &mdd) {
                 info!("{line}");
             }
-            if !confirm()? {
+            if !confirm().await? {
                 info!("User abort requested, Exiting...");
                 return Ok(Exit::Aborted);
             }

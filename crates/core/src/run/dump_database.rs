@@ -29,7 +29,7 @@ use crate::format::state;
 use crate::format::status::{self, Agent, Level};
 use crate::gather::cluster::{MasterAddress, Surroundings};
 use crate::launch::Launcher;
-use crate::plan::dump_request::DumpRequest;
+use crate::plan::dump_request::{DiskCheck, DumpRequest};
 use crate::tools::pg_dump::{self, PgDump, RunningPgDump};
 use crate::words::dialect::Dialect;
 use crate::words::environment::Environment;
@@ -179,7 +179,7 @@ async fn dump(context: &DumpContext<'_>, sessions: &Sessions, fleet: &mut DumpFl
     let started = chrono::Local::now().to_rfc3339();
     let directories = prepare_directories(context, fleet).await?;
     info!("Configuring for single database dump");
-    check_disk_space(context, sessions, fleet, &directories).await?;
+    check_disk_space(context, sessions, &directories).await?;
     let names = SetNames {
         prefix: context.request.prefix.clone(),
         key: context.key,
@@ -393,12 +393,11 @@ async fn prepare_directories(context: &DumpContext<'_>, fleet: &mut DumpFleet) -
 async fn check_disk_space(
     context: &DumpContext<'_>,
     sessions: &Sessions,
-    fleet: &DumpFleet,
     directories: &Directories,
 ) -> Result<(), Refusal> {
-    if !context.request.check_disk || !fleet.all_well() {
+    let DiskCheck::KeepFree(percent) = context.request.disk_check else {
         return Ok(());
-    }
+    };
     info!("Validating disk space");
     let dialect = &context.surroundings.dialect;
     let sizes = relations::read_segment_sizes(&sessions.barrier, dialect)
@@ -420,7 +419,7 @@ async fn check_disk_space(
             .or_insert((0, state.free_bytes));
         sum.0 += size / factor;
     }
-    let keep = u64::from(context.request.free_space_percent.min(100));
+    let keep = u64::from(percent.min(100));
     let mut failed = 0;
     for ((host, _), (need, free)) in &needs {
         let usable = free / 100 * (100 - keep);

@@ -1,6 +1,6 @@
 //! The lines of a dump that people read and scripts grep. Pure; the texts are the original's (`gpcrondump.md` 2.5, 2.10).
 
-use crate::plan::dump_request::DumpRequest;
+use crate::plan::dump_request::{DiskCheck, DumpRequest};
 use crate::words::ids::TimestampKey;
 use crate::words::layout::Compression;
 
@@ -33,11 +33,8 @@ pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_
     line("Secure config files", "Off");
     line("Dump global objects", "Off");
     line("Vacuum mode type", "Off");
-    if request.check_disk {
-        lines.push(format!(
-            "{:<37}> {}",
-            "Ensuring remaining free disk", request.free_space_percent
-        ));
+    if let DiskCheck::KeepFree(percent) = request.disk_check {
+        lines.push(format!("{:<37}> {percent}", "Ensuring remaining free disk"));
     }
     lines
 }

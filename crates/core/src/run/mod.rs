@@ -8,9 +8,6 @@ pub mod restore;
 use crate::db::error_chain;
 use crate::words::refusal::Refusal;
 
-/// Asks the operator whether to go on; the text of the question belongs to the edge.
-pub type Confirm<'a> = &'a mut dyn FnMut() -> Result<bool, Refusal>;
-
 /// A failure that ends a run, with every cause that is known and what helps.
 pub fn refusal_of(error: &(dyn std::error::Error + 'static)) -> Refusal {
     let refusal = Refusal::failed(error_chain(error));

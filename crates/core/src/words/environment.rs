@@ -27,6 +27,8 @@ pub struct Environment {
     /// The file that this process runs from: the worker is the same program.
     pub program_path: PathBuf,
     pub pid: u32,
+    /// The folders of `PATH`, in order.
+    pub path: Vec<PathBuf>,
 }
 
 /// The variables that libpq honours and so do we. Empty ones count as not set, as libpq counts them.
