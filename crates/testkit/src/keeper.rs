@@ -35,7 +35,11 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// A keeper for a new directory, which is gone when the keeper is. `GPDUMP_TESTKIT_KEEP=1` leaves it for a look.
     pub(crate) fn new() -> Self {
-        let top = tempfile::Builder::new().prefix("gpdump-").tempdir().unwrap().keep();
+        let top = tempfile::Builder::new()
+            .prefix("gpdump-")
+            .tempdir_in(postgres::base_dir())
+            .unwrap()
+            .keep();
         let mut permissions = std::fs::metadata(&top).unwrap().permissions();
         std::os::unix::fs::PermissionsExt::set_mode(&mut permissions, 0o755);
         std::fs::set_permissions(&top, permissions).unwrap();
