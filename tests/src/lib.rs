@@ -1,1 +1,165 @@
-//! End-to-end tests live in `tests/`; nothing here.
+//! What the end-to-end tests share.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot look at its surroundings has to fail, and at once"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::time::{Duration, Instant};
+
+use gpdump_testkit::{Cluster, Program, repository};
+
+/// Database of most tests.
+pub const DEMO: &str = "demo";
+
+/// Makes database `demo` with something of everything that the cluster can hold.
+pub fn load(cluster: &Cluster) {
+    if cluster.is_own() {
+        cluster.load_warehouse(DEMO);
+        return;
+    }
+    let _ = cluster.try_sql("postgres", &format!("DROP DATABASE {DEMO}"));
+    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
+    let data = repository().join("tests/data");
+    cluster.load_file(DEMO, &data.join("greenplum.sql"));
+    let base = cluster.sql("postgres", "SHOW server_version_num");
+    if base[0][0].as_deref() >= Some("090400") {
+        cluster.load_file(DEMO, &data.join("greenplum6.sql"));
+    }
+}
+
+/// `gpcrondump -a -x demo` and more options; the key of the set.
+pub fn dump(cluster: &Cluster, more: &[&str]) -> String {
+    let program = Program::new("gpcrondump", cluster)
+        .args(["-a", "-x", DEMO])
+        .args(more.iter().copied());
+    program.run().expect_status(0).timestamp_key()
+}
+
+/// `gpdbrestore -a -t KEY` with more options, expected to end well.
+pub fn restore(cluster: &Cluster, key: &str, more: &[&str]) {
+    let program = Program::new("gpdbrestore", cluster)
+        .args(["-a", "-t", key])
+        .args(more.iter().copied());
+    program.run().expect_status(0);
+}
+
+/// The lines of a golden console, or a panic that names the first one which does not come, in its place, in `said`.
+/// Lines in between that the golden has not are allowed.
+#[track_caller]
+pub fn assert_lines_in_order(golden: &[String], said: &[String]) {
+    let mut rest = said.iter();
+    for line in golden {
+        assert!(
+            rest.any(|other| other == line),
+            "this line is missing, or stands before its predecessor:\n  {line}\nin:\n{}",
+            said.join("\n")
+        );
+    }
+}
+
+/// A golden console, redacted.
+pub fn golden(path: &str) -> Vec<String> {
+    let text = fs::read_to_string(repository().join("tests/data/golden").join(path)).unwrap();
+    // The first line of the recordings is the command.
+    gpdump_testkit::console::redacted(&text)
+        .into_iter()
+        .filter(|l| l.starts_with('['))
+        .collect()
+}
+
+/// All files below the dump directories of all instances.
+pub fn dump_files(cluster: &Cluster) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for instance in std::iter::once(cluster.master()).chain(cluster.segments()) {
+        collect(&instance.data_dir.join("db_dumps"), &mut files);
+    }
+    files
+}
+
+fn collect(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.path().is_dir() {
+            collect(&entry.path(), files);
+        } else {
+            files.push(entry.path());
+        }
+    }
+}
+
+/// Sessions of the programs on any server, the testkit's own left out.
+pub fn sessions(cluster: &Cluster) -> Vec<String> {
+    let mut found = Vec::new();
+    for instance in std::iter::once(cluster.master()).chain(cluster.segments()) {
+        let rows = instance.sql(
+            "postgres",
+            "SELECT application_name || ': ' || coalesce(query, '') FROM pg_stat_activity \
+             WHERE backend_type = 'client backend' AND application_name <> 'testkit'",
+        );
+        found.extend(
+            rows.into_iter()
+                .map(|row| format!("content {}: {row:?}", instance.content)),
+        );
+    }
+    found
+}
+
+/// Waits until something is so.
+#[track_caller]
+pub fn within(limit: Duration, what: &str, mut so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
+    while !so() {
+        assert!(
+            Instant::now() < deadline,
+            "after {limit:?} it is still not so that {what}"
+        );
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for the end of a program.
+#[track_caller]
+pub fn end_within(limit: Duration, program: &mut Child) -> ExitStatus {
+    let mut status = None;
+    within(limit, "the program ended", || {
+        status = program.try_wait().unwrap();
+        status.is_some()
+    });
+    status.unwrap()
+}
+
+/// Processes that descend from this one.
+pub fn descendants(pid: u32) -> Vec<u32> {
+    let parents: Vec<(u32, u32)> = fs::read_dir("/proc")
+        .unwrap()
+        .flatten()
+        .filter_map(|entry| {
+            let pid = entry.file_name().to_str()?.parse().ok()?;
+            let status = fs::read_to_string(entry.path().join("status")).ok()?;
+            let parent = status
+                .lines()
+                .find_map(|line| line.strip_prefix("PPid:"))?
+                .trim()
+                .parse()
+                .ok()?;
+            Some((pid, parent))
+        })
+        .collect();
+    let mut found = vec![pid];
+    let mut next = 0;
+    while let Some(&parent) = found.get(next) {
+        found.extend(parents.iter().filter(|(_, p)| *p == parent).map(|(child, _)| *child));
+        next += 1;
+    }
+    found.remove(0);
+    found
+}
+
+/// Sends a signal to a process that the test started.
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(pid.try_into().unwrap()).unwrap();
+    let _ = rustix::process::kill_process(pid, signal);
+}
