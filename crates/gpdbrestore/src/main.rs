@@ -1,3 +1,74 @@
+//! `gpdbrestore`: restores what `gpcrondump` wrote. The work is done by the library; here stands what it is done with.
+
 mod checks;
 mod options;
-fn main() {}
+mod request;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use gpdump_core::cli::program::{self, Begun, Program};
+use gpdump_core::cli::signals::cancel_on_signals;
+use gpdump_core::plan::restore_request::RestoreRequest;
+use gpdump_core::words::environment::Environment;
+use gpdump_core::words::exit::Exit;
+use gpdump_core::words::refusal::Refusal;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+static PROGRAM: Program = Program {
+    name: "gpdbrestore",
+    version: env!("CARGO_PKG_VERSION"),
+    groups: options::GROUPS,
+    page: &options::HELP,
+    not_built: checks::NOT_BUILT,
+};
+
+fn main() -> ExitCode {
+    let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let exit = if program::is_worker(&argv) {
+        in_runtime(program::serve_as_worker()).unwrap_or(Exit::Failed)
+    } else {
+        match program::begin(&PROGRAM, &argv) {
+            Err(exit) => exit,
+            Ok(begun) => {
+                let result = work(&begun);
+                program::end(
+                    &PROGRAM,
+                    &begun.log,
+                    result.as_ref().map(|exit| *exit).map_err(AsRef::as_ref),
+                    None,
+                )
+            }
+        }
+    };
+    ExitCode::from(exit.code())
+}
+
+fn work(begun: &Begun) -> anyhow::Result<Exit> {
+    let (notes, request) = request::resolve(&begun.options, &begun.environment);
+    program::log_notes(&notes);
+    let request = request?;
+    in_runtime(async {
+        let cancel = cancel_on_signals().context("could not listen for signals")?;
+        restore(&begun.environment, &request, cancel).await
+    })?
+}
+
+/// The one place where the work itself is called.
+async fn restore(
+    _environment: &Environment,
+    _request: &RestoreRequest,
+    _cancel: CancellationToken,
+) -> anyhow::Result<Exit> {
+    Err(Refusal::known("this build cannot restore yet: gpdump_core::run::restore is not called").into())
+}
+
+/// Tasks that still block when the work is over (a read from the terminal) do not keep the program.
+fn in_runtime<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
+    let runtime = Runtime::new().context("could not start the threads of the program")?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    Ok(result)
+}

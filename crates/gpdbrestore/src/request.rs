@@ -1,0 +1,153 @@
+//! From what was typed to what is wanted.
+
+use std::path::{Path, PathBuf};
+
+use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
+use gpdump_core::cli::optparse::Parsed;
+use gpdump_core::cli::program::{master_data_directory, verbosity};
+use gpdump_core::gplog::LogLevel;
+use gpdump_core::plan::restore_request::RestoreRequest;
+use gpdump_core::words::environment::Environment;
+use gpdump_core::words::ids::{BadPrefix, Prefix, TimestampKey};
+use gpdump_core::words::refusal::Refusal;
+
+use crate::checks::{CHECKS, NOT_BUILT};
+
+const PARALLEL: usize = 64;
+
+/// Checks the options and makes the request of them; beside it the lines that belong into the log either way.
+pub fn resolve(
+    options: &Parsed,
+    environment: &Environment,
+) -> (Vec<(LogLevel, String)>, Result<RestoreRequest, Refusal>) {
+    let (notes, checked) = run(CHECKS, &Asked { options, environment });
+    let request = checked
+        .and_then(|()| refuse_not_built(NOT_BUILT, options))
+        .and_then(|()| build(options, environment));
+    (notes, request)
+}
+
+fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, Refusal> {
+    Ok(RestoreRequest {
+        key: timestamp_key(options.text("-t").unwrap_or_default())?,
+        master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
+            Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
+                .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
+        })?,
+        backup_root: options.text("-u").map(PathBuf::from),
+        prefix: Prefix::from_option(options.text("--prefix").unwrap_or_default())
+            .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))?,
+        recreate: options.has("-e"),
+        redirect: options.text("--redirect").map(str::to_owned),
+        analyze: !options.has("--noanalyze"),
+        ao_stats: !options.has("--noaostats"),
+        report_status_dir: options.text("--report-status-dir").map(absolute),
+        confirm: !options.has("-a"),
+        parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
+        remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
+        options_text: options.argv().join(" "),
+        verbosity: verbosity(options),
+    })
+}
+
+/// The texts are those of the original, which looked for 14 digits anywhere first.
+fn timestamp_key(text: &str) -> Result<TimestampKey, Refusal> {
+    let is_digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    if !text.as_bytes().windows(14).any(is_digits) {
+        return Err(Refusal::failed(
+            "Invalid timestamp specified, please specify in the following format: YYYYMMDDHHMMSS.",
+        ));
+    }
+    text.parse().map_err(|bad| {
+        let refusal = Refusal::failed(format!("Invalid timestamp: \"{text}\""));
+        match text.len() {
+            14 => refusal.with_hint(format!("{bad}.")),
+            _ => refusal,
+        }
+    })
+}
+
+/// Checked to be there; other processes work in other directories.
+fn absolute(directory: &str) -> PathBuf {
+    std::path::absolute(directory).unwrap_or_else(|_| PathBuf::from(directory))
+}
+
+fn remote_bin(directory: &str) -> Result<PathBuf, Refusal> {
+    if Path::new(directory).is_absolute() {
+        Ok(PathBuf::from(directory))
+    } else {
+        Err(Refusal::failed(format!(
+            "--remote-bin \"{directory}\" is not an absolute path"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::tests::environment;
+    use crate::options::GROUPS;
+    use gpdump_core::cli::optparse::parse;
+
+    fn request(line: &str) -> Result<RestoreRequest, Refusal> {
+        let argv: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        resolve(&parse(GROUPS, &argv).unwrap(), &environment()).1
+    }
+
+    #[test]
+    fn every_built_option_reaches_the_request() {
+        let plain = RestoreRequest {
+            key: "20240102030405".parse().unwrap(),
+            master_data_dir: "/data/master/gpseg-1".into(),
+            backup_root: None,
+            prefix: Prefix::none(),
+            recreate: false,
+            redirect: None,
+            analyze: true,
+            ao_stats: true,
+            report_status_dir: None,
+            confirm: true,
+            parallel: 64,
+            remote_bin: None,
+            options_text: "-t 20240102030405".into(),
+            verbosity: Default::default(),
+        };
+        assert_eq!(request("-t 20240102030405").unwrap(), plain);
+        let line = "-a -e -t 20240102030405 -d /m -u /backup -B 3 -v --redirect copy --noanalyze --noaostats --remote-bin /b \
+                    --report-status-dir / -K";
+        assert_eq!(
+            request(line).unwrap(),
+            RestoreRequest {
+                master_data_dir: "/m".into(),
+                backup_root: Some("/backup".into()),
+                recreate: true,
+                redirect: Some("copy".into()),
+                analyze: false,
+                ao_stats: false,
+                report_status_dir: Some("/".into()),
+                confirm: false,
+                parallel: 3,
+                remote_bin: Some("/b".into()),
+                options_text: line.split_whitespace().collect::<Vec<_>>().join(" "),
+                verbosity: gpdump_core::words::environment::Verbosity {
+                    quiet: false,
+                    verbose: true
+                },
+                ..plain
+            }
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_none_is_refused_in_the_words_of_the_original() {
+        let format = "Invalid timestamp specified, please specify in the following format: YYYYMMDDHHMMSS.";
+        for (key, text) in [
+            ("2016", format),
+            ("20x60101010101", format),
+            ("201601010101011", "Invalid timestamp: \"201601010101011\""),
+            ("20161301010101", "Invalid timestamp: \"20161301010101\""),
+        ] {
+            assert_eq!(request(&format!("-t {key}")).unwrap_err().text, text);
+        }
+    }
+}
