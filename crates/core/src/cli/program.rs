@@ -44,19 +44,14 @@ pub fn is_worker(argv: &[OsString]) -> bool {
 
 /// Serves the master until it has no more to ask.
 pub async fn serve_as_worker() -> Exit {
-    let environment = match read_environment() {
-        Ok(environment) => environment,
+    match read_environment() {
+        Ok(environment) => crate::worker::serve::run(login(&environment), environment.host_full).await,
         Err(refusal) => {
             // Standard output belongs to the protocol; what is said here is shown by the master.
             let _ = writeln!(io::stderr(), "{refusal}");
-            return Exit::Failed;
+            Exit::Failed
         }
-    };
-    // THE ONE CALL SITE of the worker, until it is there:
-    // crate::worker::serve::run(login(&environment), environment.host_full).await
-    let _ = (login(&environment), environment.host_full);
-    let _ = writeln!(io::stderr(), "this build has no worker yet");
-    Exit::Failed
+    }
 }
 
 /// Reads the command line (without the program's name) and the environment, opens the log, writes the first line. An

@@ -23,6 +23,7 @@ pub fn environment(database: Option<&str>) -> Environment {
         },
         ssh: PathBuf::from("ssh"),
         log_targets: None,
+        path: Vec::new(),
         program_path: PathBuf::from("/usr/local/bin/gpcrondump"),
         pid: 1,
     }

@@ -23,6 +23,7 @@ pub fn environment() -> Environment {
         pg: PgEnvironment::default(),
         ssh: PathBuf::from("ssh"),
         log_targets: None,
+        path: Vec::new(),
         program_path: PathBuf::from("/usr/local/bin/gpdbrestore"),
         pid: 1,
     }
