@@ -77,7 +77,10 @@ async fn read_features(session: &Session) -> Result<HashSet<String>, Error> {
            (('gp_segment_configuration', 'datadir'), ('gp_distribution_policy', 'policytype'), \
             ('gp_distribution_policy', 'attrnums'), ('pg_class', 'relstorage'), ('pg_class', 'relispartition'))";
     let rows = session.rows(sql, "asking what its catalogs have").await?;
-    let mut found: HashSet<String> = rows.into_iter().filter_map(|row| row.into_iter().next().flatten()).collect();
+    let mut found: HashSet<String> = rows
+        .into_iter()
+        .filter_map(|row| row.into_iter().next().flatten())
+        .collect();
     // pg_settings does not list them on every version; asking for one that is not there is an error and nothing else.
     for setting in ["gp_session_role", "gp_role"] {
         match session.one(&format!("SHOW {setting}"), "asking for its settings").await {

@@ -1,0 +1,127 @@
+//! The texts of the master: DDL before and after the data, the statement that creates the database.
+
+use std::collections::BTreeMap;
+
+use super::DumpContext;
+use crate::db::catalog::DatabaseInfo;
+use crate::db::{Session, relations};
+use crate::exec::master_files::MasterTexts;
+use crate::format::cdatabase::DatabaseFacts;
+use crate::format::database_acl;
+use crate::format::ddl_split::{self, MovedLeaf, SplitInput};
+use crate::run::refusal_of;
+use crate::tools::pg_dump::RunningPgDump;
+use crate::words::job::TableJob;
+use crate::words::names::{QualifiedName, quote_ident_if_needed, quote_literal};
+use crate::words::refusal::Refusal;
+use crate::words::relation::Relation;
+
+/// Waits for pg_dump and makes the three texts of the master.
+pub(super) async fn make_ddl(
+    context: &DumpContext<'_>,
+    snapshot: &Session,
+    relations: &[Relation],
+    jobs: &[TableJob],
+    pg_dump: RunningPgDump,
+    database: &DatabaseInfo,
+) -> Result<MasterTexts, Refusal> {
+    let dialect = &context.surroundings.dialect;
+    let refuse = |error: crate::db::Error| refusal_of(&error);
+    let sequences = relations::read_sequences(snapshot, dialect).await.map_err(refuse)?;
+    let refresh = relations::read_populated_matviews(snapshot, dialect)
+        .await
+        .map_err(refuse)?;
+    let is_old = dialect.pg_version.0 < 80400;
+    let enum_labels = if is_old {
+        relations::read_enum_labels(snapshot).await.map_err(refuse)?
+    } else {
+        BTreeMap::new()
+    };
+    let moved = if is_old {
+        relations::read_moved_leaves(snapshot).await.map_err(refuse)?
+    } else {
+        Vec::new()
+    };
+    let dump = pg_dump.finish().await.map_err(|error| refusal_of(&error))?;
+    // Leaves have no DDL of their own, so no empty block either.
+    let data_tables: Vec<TableJob> = relations
+        .iter()
+        .zip(jobs)
+        .filter(|(relation, _)| relation.root.is_none())
+        .map(|(_, job)| job.clone())
+        .collect();
+    let encoding = if database.encoding == "SQL_ASCII" {
+        "SQL_ASCII"
+    } else {
+        "UTF8"
+    }
+    .to_owned();
+    let (name, pg_version) = (context.database.clone(), dialect.pg_version);
+    let split = tokio::task::spawn_blocking(move || {
+        let moved_leaves: Vec<MovedLeaf> = moved.into_iter().map(|(root, leaf)| MovedLeaf { root, leaf }).collect();
+        let refresh: Vec<QualifiedName> = refresh.into_iter().map(|(name, _)| name).collect();
+        ddl_split::split(&SplitInput {
+            database: &name,
+            dump: &dump,
+            encoding: &encoding,
+            pg_version,
+            sequences: &sequences,
+            data_tables: &data_tables,
+            enum_labels: &enum_labels,
+            moved_leaves: &moved_leaves,
+            refresh: &refresh,
+        })
+    });
+    let files = match split.await {
+        Ok(files) => files.map_err(|error| refusal_of(&error))?,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    Ok(MasterTexts {
+        pre_data: files.pre_data,
+        post_data: files.post_data,
+        cdatabase: cdatabase_text(database).into_bytes(),
+    })
+}
+
+pub(super) fn cdatabase_text(database: &DatabaseInfo) -> String {
+    let name = quote_ident_if_needed(&database.name);
+    let locale = |label: &str, value: &Option<String>| {
+        value
+            .as_ref()
+            .map(|value| format!("{label} = {}", quote_literal(value).trim_start()))
+    };
+    // Values of these settings are lists already and must not be quoted as one text.
+    let setting = |text: &String| {
+        let (parameter, value) = text.split_once('=')?;
+        let is_list = parameter.eq_ignore_ascii_case("search_path") || parameter.eq_ignore_ascii_case("datestyle");
+        let value = if is_list && !value.is_empty() {
+            value.to_owned()
+        } else {
+            quote_literal(value).trim_start().to_owned()
+        };
+        Some(format!(
+            "ALTER DATABASE {name} SET {} TO {value}",
+            quote_ident_if_needed(parameter)
+        ))
+    };
+    let facts = DatabaseFacts {
+        name: database.name.clone(),
+        encoding: database.encoding.clone(),
+        owner: database.owner.clone(),
+        tablespace: database.tablespace.clone(),
+        options: [
+            locale("LC_COLLATE", &database.collate),
+            locale("LC_CTYPE", &database.ctype),
+        ]
+        .into_iter()
+        .flatten()
+        .collect(),
+        acl: database
+            .acl
+            .as_deref()
+            .map(|acl| database_acl::grants(&database.name, &database.owner, acl))
+            .unwrap_or_default(),
+        settings: database.settings.iter().filter_map(setting).collect(),
+    };
+    facts.write()
+}

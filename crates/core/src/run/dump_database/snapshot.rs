@@ -1,0 +1,284 @@
+//! The instant of a dump: locks, snapshots of all segments, DDL of the same moment.
+
+use std::time::Duration;
+
+use tracing::warn;
+
+use super::prepare::Directories;
+use super::{DumpContext, Sessions};
+use crate::db::catalog::DatabaseInfo;
+use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
+use crate::db::{Session, relations};
+use crate::exec::cut::{self, CutLimits};
+use crate::exec::dump_fleet::DumpFleet;
+use crate::format::manifest::Consistency;
+use crate::run::refusal_of;
+use crate::tools::pg_dump::{self, PgDump, RunningPgDump};
+use crate::words::dialect::Dialect;
+use crate::words::ids::ContentId;
+use crate::words::job::{LoginAs, SegmentTarget, TableJob};
+use crate::words::layout::{InstanceId, SetNames};
+use crate::words::names::QualifiedName;
+use crate::words::refusal::Refusal;
+use crate::words::relation::Relation;
+use crate::worker::protocol::DumpStart;
+
+/// How often a cut is taken anew because tables came or went in the moment before it.
+const CUTS: u32 = 5;
+
+/// Longest wait for the ACCESS SHARE locks that keep the tables from being dropped: an ALTER TABLE may be at work.
+const TABLE_LOCK_WAIT: Duration = Duration::from_secs(600);
+
+/// How long pg_dump may take from its start to its snapshot.
+const PG_DUMP_START_LIMIT: Duration = Duration::from_secs(10);
+
+/// Everything that the moment of the cut fixes.
+pub(super) struct CutState {
+    pub(super) relations: Vec<Relation>,
+    pub(super) jobs: Vec<TableJob>,
+    pub(super) consistency: Consistency,
+    pub(super) pg_dump: RunningPgDump,
+}
+
+/// Locks, snapshots, DDL of one instant. `None` when a segment failed on the way: the fleet knows which and why.
+pub(super) async fn take_cut(
+    context: &DumpContext<'_>,
+    sessions: &Sessions,
+    fleet: &mut DumpFleet,
+    names: &SetNames,
+    directories: &Directories,
+    database: &DatabaseInfo,
+) -> Result<Option<CutState>, Refusal> {
+    let dialect = &context.surroundings.dialect;
+    let refuse = |error: crate::db::Error| refusal_of(&error);
+    for setting in dialect.dump_session_settings() {
+        sessions
+            .snapshot
+            .run(&setting, "preparing the session")
+            .await
+            .map_err(refuse)?;
+        sessions
+            .barrier
+            .run(&setting, "preparing the session")
+            .await
+            .map_err(refuse)?;
+    }
+    for _ in 0..CUTS {
+        let expected = relations::read_relations(&sessions.barrier, dialect)
+            .await
+            .map_err(refuse)?;
+        let table_names: Vec<QualifiedName> = expected.iter().map(|relation| relation.name.clone()).collect();
+        let jobs: Vec<TableJob> = expected.iter().map(job_of).collect();
+        if !lock_for_dump(&sessions.snapshot, dialect, &table_names).await? {
+            continue;
+        }
+        let start_of = |contents: &[ContentId]| DumpStart {
+            dialect: dialect.clone(),
+            login: LoginAs {
+                user: context.address.login.user.clone(),
+                database: context.database.clone(),
+            },
+            names: names.clone(),
+            segments: contents
+                .iter()
+                .filter_map(|content| segment_target(context, directories, *content))
+                .collect(),
+            encoding: database.encoding.clone(),
+            lock_wait_seconds: TABLE_LOCK_WAIT.as_secs(),
+        };
+        fleet
+            .start(start_of, &jobs, TABLE_LOCK_WAIT + Duration::from_secs(30))
+            .await;
+        if !fleet.all_well() {
+            return Ok(None);
+        }
+        let mut pg_dump = None;
+        let limits = CutLimits::new(context.request.cut_timeout, table_names.len());
+        let consistency = cut::take(&sessions.barrier, dialect, &table_names, limits, async || {
+            fleet.open_snapshots().await;
+            if !fleet.all_well() {
+                return Ok(());
+            }
+            pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+            Ok::<(), Refusal>(())
+        })
+        .await
+        .map_err(|failure| match failure {
+            cut::Failure::Lock(error) => refuse(error),
+            cut::Failure::Snapshots(refusal) => refusal,
+        })?;
+        let Some(pg_dump) = pg_dump else { return Ok(None) };
+        // The list was read before the locks: a table that came in between would be in the DDL and not in the data.
+        let relations = relations::read_relations(&sessions.snapshot, dialect)
+            .await
+            .map_err(refuse)?;
+        if same_tables(&expected, &relations) {
+            tell_about_cut(&consistency);
+            return Ok(Some(CutState {
+                relations,
+                jobs,
+                consistency,
+                pg_dump,
+            }));
+        }
+        tracing::debug!("tables were created, altered or dropped in the moment before the cut; taking another one");
+        drop(pg_dump);
+        sessions
+            .snapshot
+            .run("ROLLBACK", "giving up a cut")
+            .await
+            .map_err(refuse)?;
+        fleet.reset().await;
+        if !fleet.all_well() {
+            return Ok(None);
+        }
+    }
+    Err(Refusal::known(format!(
+        "Tables of database {} are created, altered or dropped faster than a snapshot of them can be taken",
+        context.database
+    ))
+    .with_hint("run the dump when no DDL runs"))
+}
+
+/// Opens the transaction that keeps the tables from being dropped. False when one of them is gone already.
+pub(super) async fn lock_for_dump(
+    session: &Session,
+    dialect: &Dialect,
+    tables: &[QualifiedName],
+) -> Result<bool, Refusal> {
+    let begin = format!(
+        "BEGIN; SET TRANSACTION ISOLATION LEVEL {}",
+        dialect.snapshot_isolation()
+    );
+    let lock = async {
+        session.run(&begin, "opening the transaction").await?;
+        limit_lock_wait(session, dialect, TABLE_LOCK_WAIT).await?;
+        lock_tables(session, dialect, tables, LockMode::AccessShare).await?;
+        limit_lock_wait(session, dialect, Duration::ZERO).await
+    };
+    match lock.await {
+        Ok(()) => Ok(true),
+        // undefined_table, invalid_schema_name
+        Err(error) if matches!(error.code(), Some("42P01" | "3F000")) => {
+            session
+                .run("ROLLBACK", "giving up locks")
+                .await
+                .map_err(|error| refusal_of(&error))?;
+            Ok(false)
+        }
+        Err(error) => Err(refusal_of(&error)),
+    }
+}
+
+/// Takes the master's snapshot and sees to it that pg_dump has one of the same instant.
+pub(super) async fn open_master_snapshots(
+    context: &DumpContext<'_>,
+    sessions: &Sessions,
+    database: &DatabaseInfo,
+) -> Result<RunningPgDump, Refusal> {
+    let dialect = &context.surroundings.dialect;
+    let refuse = |error: crate::db::Error| refusal_of(&error);
+    let mut dump = PgDump {
+        program: pg_dump::find(context.environment.gphome.as_deref(), &context.environment.path)
+            .map_err(|error| refusal_of(&error))?,
+        libraries: context.environment.gphome.as_ref().map(|home| home.join("lib")),
+        host: context
+            .address
+            .hosts
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "localhost".to_owned()),
+        port: context.address.port,
+        user: context.address.login.user.clone(),
+        database: context.database.clone(),
+        // DDL is UTF-8 wherever the server can convert; SQL_ASCII has no encoding to convert from.
+        encoding: (database.encoding != "SQL_ASCII").then(|| "UTF8".to_owned()),
+        snapshot: None,
+        application_name: format!("gpcrondump_ddl_{}", context.environment.pid),
+    };
+    if dialect.pg_dump_takes_snapshot() {
+        let name = sessions
+            .snapshot
+            .one("SELECT pg_catalog.pg_export_snapshot()", "taking the snapshot")
+            .await;
+        dump.snapshot = name.map_err(refuse)?;
+        return dump.start().map_err(|error| refusal_of(&error));
+    }
+    let mut running = dump.start().map_err(|error| refusal_of(&error))?;
+    let deadline = tokio::time::Instant::now() + PG_DUMP_START_LIMIT;
+    while !relations::has_read_catalog(&sessions.barrier, dialect, &dump.application_name)
+        .await
+        .map_err(refuse)?
+    {
+        if running.has_ended() {
+            return match running.finish().await {
+                Err(error) => Err(refusal_of(&error)),
+                Ok(_) => Err(Refusal::failed("pg_dump ended before its snapshot was seen")),
+            };
+        }
+        if tokio::time::Instant::now() > deadline {
+            return Err(Refusal::failed(format!(
+                "pg_dump did not take its snapshot within {} s",
+                PG_DUMP_START_LIMIT.as_secs()
+            )));
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // After pg_dump's: what this snapshot does not show, the DDL does not have.
+    sessions
+        .snapshot
+        .one("SELECT 1", "taking the snapshot")
+        .await
+        .map_err(refuse)?;
+    Ok(running)
+}
+
+pub(super) fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
+    before.len() == after.len()
+        && before.iter().zip(after).all(|(a, b)| {
+            (a.oid, &a.name, &a.columns, &a.condition, a.distribution, a.root)
+                == (b.oid, &b.name, &b.columns, &b.condition, b.distribution, b.root)
+        })
+}
+
+pub(super) fn tell_about_cut(consistency: &Consistency) {
+    tracing::debug!(
+        "one cut: {}, attempts: {}, waited: {} ms, held: {} ms",
+        consistency.one_cut,
+        consistency.attempts,
+        consistency.waited_ms,
+        consistency.held_ms
+    );
+    if let Some(note) = &consistency.note {
+        warn!("The dump is not one cut across all segments: {note}");
+        for line in &consistency.in_the_way {
+            warn!("In the way: {line}");
+        }
+    }
+}
+
+pub(super) fn job_of(relation: &Relation) -> TableJob {
+    TableJob {
+        name: relation.name.clone(),
+        owner: relation.owner.clone(),
+        columns: relation.columns.clone(),
+        condition: relation.condition.clone(),
+    }
+}
+
+pub(super) fn segment_target(
+    context: &DumpContext<'_>,
+    directories: &Directories,
+    content: ContentId,
+) -> Option<SegmentTarget> {
+    let instance = context.surroundings.cluster.primary(content)?.clone();
+    let id = InstanceId {
+        content,
+        dbid: instance.dbid,
+    };
+    Some(SegmentTarget {
+        instance,
+        id,
+        directory: directories.segments.get(&content)?.clone(),
+    })
+}
