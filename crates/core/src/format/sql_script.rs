@@ -15,7 +15,7 @@
 pub(crate) mod lexer;
 pub(crate) mod tokens;
 
-pub use lexer::{LexError, Span};
+pub use lexer::{LexError, Span, Unclosed};
 
 use super::toc::{Entry, Toc};
 

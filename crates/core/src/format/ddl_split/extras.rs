@@ -144,13 +144,15 @@ impl<'a> Extras<'a> {
     }
 
     pub(super) fn refreshes(&self, writer: &mut Writer) {
+        if self.input.refresh.is_empty() {
+            return;
+        }
+        let is_view = |entry: &&Entry| entry.kind == EntryKind::MaterializedView;
+        let named = |entry: &'a Entry| ((entry.schema.as_deref(), entry.name.as_str()), entry.owner.as_deref());
+        let owners: HashMap<_, _> = self.script.entries().iter().filter(is_view).map(named).collect();
         for view in self.input.refresh {
-            let owner = self.script.entries().iter().find(|entry| {
-                entry.kind == EntryKind::MaterializedView
-                    && entry.name == view.name
-                    && entry.schema.as_deref() == Some(&view.schema)
-            });
-            let owner = owner.and_then(|entry| entry.owner.as_deref()).unwrap_or_default();
+            let owner = owners.get(&(Some(view.schema.as_str()), view.name.as_str()));
+            let owner = owner.copied().flatten().unwrap_or_default();
             let name = self.enter(view, writer);
             writer.push(header("Name", "MATERIALIZED VIEW DATA", view, owner).as_bytes());
             writer.push(format!("REFRESH MATERIALIZED VIEW {name};\n\n\n").as_bytes());

@@ -1,5 +1,7 @@
 //! Which of the two files an entry belongs to.
 
+use std::collections::HashSet;
+
 use crate::format::toc::{Entry, EntryKind};
 use crate::words::dialect::PgVersion;
 
@@ -17,13 +19,13 @@ pub(super) fn parts(entries: &[Entry], pg_version: PgVersion) -> Vec<Part> {
     let mut in_post_data = false;
     let mut last = Part::PreData;
     // Objects of a kind that usually is pre-data, printed in post-data because they need something there.
-    let mut deferred: Vec<&Entry> = Vec::new();
+    let mut deferred = HashSet::new();
     for entry in entries {
         let part = match &entry.kind {
             EntryKind::Database | EntryKind::DatabaseProperties => Part::Neither,
             EntryKind::Comment | EntryKind::SecurityLabel if is_about_post_data(&entry.name) => Part::PostData,
             EntryKind::Comment | EntryKind::SecurityLabel => last,
-            EntryKind::Acl if deferred.iter().any(|object| names(entry, object)) => Part::PostData,
+            EntryKind::Acl if names_any(entry, &deferred) => Part::PostData,
             EntryKind::Acl => Part::PreData,
             EntryKind::Rule if !has_sections && is_view_rule(entry) => Part::PreData,
             // Among the privileges, so it does not say where post-data begins.
@@ -33,7 +35,7 @@ pub(super) fn parts(entries: &[Entry], pg_version: PgVersion) -> Vec<Part> {
                 Part::PostData
             }
             _ if has_sections && in_post_data => {
-                deferred.push(entry);
+                deferred.insert((entry.schema.as_deref(), entry.name.as_str()));
                 Part::PostData
             }
             _ => Part::PreData,
@@ -71,16 +73,27 @@ fn is_about_post_data(comment_name: &str) -> bool {
     .any(|kind| comment_name.starts_with(kind))
 }
 
-/// The privileges are those of this object or of its columns. May say yes for a namesake, which does no harm.
-fn names(acl: &Entry, object: &Entry) -> bool {
-    if acl.schema != object.schema {
+/// Whether these privileges are on one of the objects or its columns. May say yes for a namesake, which does no harm.
+fn names_any(acl: &Entry, objects: &HashSet<(Option<&str>, &str)>) -> bool {
+    // `mv` (before 9.6), `TABLE mv`, `COLUMN mv.c`, `FUNCTION f(integer)`.
+    const KINDS: [&str; 8] = [
+        "TABLE ",
+        "COLUMN ",
+        "FUNCTION ",
+        "PROCEDURE ",
+        "AGGREGATE ",
+        "SEQUENCE ",
+        "TYPE ",
+        "DOMAIN ",
+    ];
+    if objects.is_empty() {
         return false;
     }
-    // `mv`, `TABLE mv`, `COLUMN mv.c`, `FUNCTION f(integer)`.
-    let Some(at) = acl.name.find(object.name.as_str()) else {
-        return false;
-    };
-    let before = &acl.name[..at];
-    let after = &acl.name[at + object.name.len()..];
-    (before.is_empty() || before.ends_with(' ')) && (after.is_empty() || after.starts_with('.'))
+    let schema = acl.schema.as_deref();
+    let name = acl.name.as_str();
+    let object = KINDS.iter().find_map(|kind| name.strip_prefix(kind)).unwrap_or(name);
+    let columns_of = object.match_indices('.').map(|(dot, _)| &object[..dot]);
+    columns_of
+        .chain([name, object])
+        .any(|name| objects.contains(&(schema, name)))
 }
