@@ -146,3 +146,39 @@ pub const HELP: Page = Page {
          as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
     ],
 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gpdump_core::cli::help::render;
+
+    #[test]
+    fn every_option_is_in_the_help_text_unless_it_is_meant_not_to_be() {
+        let help = render(&HELP, GROUPS, &[]);
+        for option in GROUPS.iter().flat_map(|group| group.options) {
+            let shown = matches!(option.origin, Origin::Original | Origin::Ours);
+            for name in option.names {
+                let is_name = |word: &str| word.trim_end_matches(',') == *name;
+                let listed = help.lines().filter(|line| line.starts_with("  -")).any(|line| {
+                    line.split_whitespace()
+                        .take_while(|word| word.starts_with('-'))
+                        .any(is_name)
+                });
+                assert_eq!(listed, shown, "{name}");
+            }
+            assert!(!shown || !option.help.is_empty(), "{}", option.id());
+        }
+    }
+
+    #[test]
+    fn no_name_belongs_to_two_options() {
+        let mut names: Vec<&str> = GROUPS
+            .iter()
+            .flat_map(|group| group.options)
+            .flat_map(|option| option.names)
+            .copied()
+            .collect();
+        names.sort_unstable();
+        assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+}

@@ -1,5 +1,7 @@
 //! The program as a shell sees it, up to the point where it would connect to a server.
 
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};

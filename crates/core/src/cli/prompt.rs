@@ -18,10 +18,11 @@ pub const CONTINUE_RESTORE: &str = "Continue with Greenplum restore Yy|Nn (defau
 
 /// Asks on the terminal, or wherever standard input comes from. Ends with an error when the run is cancelled meanwhile.
 pub async fn confirm(question: &'static str, cancel: &CancellationToken) -> Result<Answer, Refusal> {
-    let asking = tokio::task::spawn_blocking(move || ask(question, io::stdin().lock(), io::stdout().lock()));
+    // Not the locked stdout: held while nobody answers, it would stop every log line, that of a signal first.
+    let asking = tokio::task::spawn_blocking(move || ask(question, io::stdin().lock(), io::stdout()));
     tokio::select! {
         answer = asking => answer.unwrap_or_else(|_| Err(Refusal::failed("the question could not be asked"))),
-        () = cancel.cancelled() => Err(Refusal::failed("interrupted while waiting for an answer")),
+        () = cancel.cancelled() => Err(Refusal::known("interrupted while waiting for an answer")),
     }
 }
 

@@ -34,8 +34,10 @@ fn parsed(words: &[&str]) -> Parsed {
     parse(GROUPS, &argv).unwrap()
 }
 
+type Notes = Vec<(LogLevel, String)>;
+
 /// Log lines and the refusal, as (frame, text).
-fn outcome(words: &[&str], database: Option<&str>) -> (Vec<(LogLevel, String)>, Option<(RefusalClass, String)>) {
+fn outcome(words: &[&str], database: Option<&str>) -> (Notes, Option<(RefusalClass, String)>) {
     let options = parsed(words);
     let asked = Asked {
         options: &options,
