@@ -8,6 +8,7 @@ pub mod copy;
 pub mod locks;
 pub mod passfile;
 pub mod relations;
+pub mod target;
 
 pub use connect::{ConnectSpec, Session};
 

@@ -5,3 +5,8 @@ pub mod dump_fleet;
 pub mod fanout;
 pub mod history;
 pub mod master_files;
+pub mod restore_after;
+pub mod restore_database;
+pub mod restore_fleet;
+pub mod restore_records;
+pub mod restore_script;

@@ -1,1 +1,272 @@
-//! dump_set (being built).
+//! One dump set as it lies on the master: its report, its manifest, its small files.
+
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use sha2::{Digest, Sha256};
+
+use crate::format::manifest::Manifest;
+use crate::format::report;
+use crate::plan::restore::{DumpSet, SetSegment};
+use crate::words::ids::{ContentId, Prefix, TimestampKey};
+use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, FileNaming, SetNames, dump_directory};
+use crate::words::refusal::Refusal;
+use crate::worker::hex;
+
+/// The key behind `-t`, with the complaints of the original.
+pub fn parse_key(text: &str) -> Result<TimestampKey, Refusal> {
+    let digits_in_a_row = text
+        .as_bytes()
+        .split(|b| !b.is_ascii_digit())
+        .any(|run| run.len() >= 14);
+    if !digits_in_a_row {
+        return Err(Refusal::failed(
+            "Invalid timestamp specified, please specify in the following format: YYYYMMDDHHMMSS.",
+        ));
+    }
+    text.parse()
+        .map_err(|_| Refusal::failed(format!("Invalid timestamp: \"{text}\"")))
+}
+
+/// Finds the set under a root (`-u` or the master's data directory), reads its report and manifest, and refuses what is
+/// not whole.
+pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
+    let directory = dump_directory(root, key);
+    let names = |naming, compression| SetNames {
+        prefix: prefix.clone(),
+        key,
+        naming,
+        compression,
+    };
+    let report_name = names(FileNaming::New, Compression::None).of_set(DumpFileKind::Report);
+    let path = directory.join(&report_name);
+    if !path.is_file() {
+        return Err(no_report(root, &report_name, key, &path));
+    }
+    let bytes = std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?;
+    // Messages of servers in another encoding may stand in it; the facts are ASCII, but for the database's name.
+    let text = String::from_utf8_lossy(&bytes);
+    let facts = report::parse(&text, prefix, key);
+    let (Some(compression), Some(database)) = (facts.compression, facts.database.clone()) else {
+        return Err(Refusal::failed(format!(
+            "Could not determine database name and compression type from report file {}",
+            path.display()
+        )));
+    };
+    let names = names(facts.naming, compression);
+    let manifest = read_manifest(&directory, &names, facts.program.is_some())?;
+    let segments = match &manifest {
+        Some(manifest) => segments_of_manifest(manifest),
+        None => segments_of_report(&facts),
+    };
+    let set = DumpSet {
+        database: manifest.as_ref().map_or(database, |m| m.database.clone()),
+        backup_type: facts.backup_type.unwrap_or(report::BackupType::Full),
+        names,
+        directory,
+        manifest,
+        segments,
+    };
+    let master_dump = set.directory.join(set.names.of_master(DumpFileKind::Dump));
+    if !exists(&master_dump) {
+        return Err(Refusal::known(format!(
+            "Unable to find {}. Skipping restore.",
+            master_dump.display()
+        )));
+    }
+    if set.segments.is_empty() {
+        return Err(Refusal::failed(format!(
+            "report file {} names no segment, so nobody can tell which data files belong to the set",
+            path.display()
+        )));
+    }
+    Ok(set)
+}
+
+/// Checks the master's own files against the manifest, sums and all: they are small, and everything depends on them.
+pub fn check_master_files(set: &DumpSet) -> Result<(), Refusal> {
+    let Some(manifest) = &set.manifest else {
+        return Ok(());
+    };
+    let master = manifest.instances.iter().find(|i| i.content.is_master());
+    for stamp in master.into_iter().flat_map(|m| &m.files) {
+        // The report is written again when something goes wrong after the dump, and says nothing that is not here.
+        if stamp.name == set.names.of_set(DumpFileKind::Report) {
+            continue;
+        }
+        let path = set.directory.join(&stamp.name);
+        let (size, sha256) = sum_file(&path).map_err(|error| could_not_read(&path, &error))?;
+        if size != stamp.size || sha256 != stamp.sha256 {
+            return Err(damaged(&path, "it is not the file that the manifest of the set lists"));
+        }
+    }
+    Ok(())
+}
+
+/// A DDL file of the master, unpacked.
+pub fn read_ddl(set: &DumpSet, kind: DumpFileKind) -> Result<Vec<u8>, Refusal> {
+    let path = ddl_path(set, kind);
+    let bytes = std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?;
+    let packed = path.extension().is_some_and(|e| e == "gz");
+    let text = if packed {
+        let mut text = Vec::new();
+        match MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text) {
+            Ok(_) if !bytes.is_empty() => text,
+            Ok(_) => return Err(damaged(&path, "it is empty")),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(damaged(&path, "it was cut off")),
+            Err(error) => return Err(damaged(&path, &error.to_string())),
+        }
+    } else {
+        bytes
+    };
+    Ok(text)
+}
+
+/// Where a file of the master lies.
+pub fn ddl_path(set: &DumpSet, kind: DumpFileKind) -> PathBuf {
+    set.directory.join(set.names.of_master(kind))
+}
+
+/// Refuses a set in which a file of the master is missing that every set has.
+pub fn require(set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
+    let path = ddl_path(set, kind);
+    if exists(&path) {
+        return Ok(());
+    }
+    Err(Refusal::known(format!(
+        "Unable to find {}. Skipping restore.",
+        path.display()
+    )))
+}
+
+/// A regular file or a named pipe.
+fn exists(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| !meta.is_dir())
+}
+
+/// The original looks into the other date directories to say something else.
+fn no_report(root: &Path, name: &str, key: TimestampKey, path: &Path) -> Refusal {
+    let elsewhere = std::fs::read_dir(root.join(DUMP_DIR))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path().join(name))
+        .find(|candidate| candidate.is_file());
+    match elsewhere {
+        Some(found) => Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display()))
+            .with_hint(format!(
+                "the report lies at {}; a set must lie in the directory of its own date",
+                found.display()
+            )),
+        None => Refusal::failed(format!("Unable to locate report file for timestamp {key}")).with_hint(format!(
+            "it was looked for at {}; -u names another root, --prefix the prefix of the set",
+            path.display()
+        )),
+    }
+}
+
+fn read_manifest(directory: &Path, names: &SetNames, must_be_there: bool) -> Result<Option<Manifest>, Refusal> {
+    let path = directory.join(names.of_set(DumpFileKind::Manifest));
+    let incomplete = |reason: String| {
+        Refusal::failed(format!(
+            "the dump set {} is incomplete or damaged: {reason}",
+            names.key
+        ))
+        .with_hint("nothing was changed; restore another set, or look into the log of that dump")
+    };
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !must_be_there => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(incomplete(format!(
+                "its report says that gpcrondump wrote it, and its manifest {} is missing",
+                path.display()
+            )));
+        }
+        Err(error) => return Err(could_not_read(&path, &error)),
+    };
+    let manifest =
+        Manifest::parse(&text).map_err(|error| incomplete(format!("{}: {}", path.display(), crate::db::error_chain(&error))))?;
+    let mut problems = manifest.problems();
+    if manifest.key != names.key || manifest.prefix != names.prefix {
+        problems.push(format!("it belongs to set {}{}", manifest.prefix, manifest.key));
+    }
+    match problems.first() {
+        None => Ok(Some(manifest)),
+        Some(problem) => Err(incomplete(format!("{}: {problem}", path.display()))),
+    }
+}
+
+fn segments_of_manifest(manifest: &Manifest) -> Vec<SetSegment> {
+    let names = SetNames {
+        prefix: manifest.prefix.clone(),
+        key: manifest.key,
+        naming: manifest.naming,
+        compression: manifest.compression,
+    };
+    let mut segments: Vec<SetSegment> = manifest
+        .instances
+        .iter()
+        .filter(|i| !i.content.is_master())
+        .map(|instance| {
+            let id = crate::words::layout::InstanceId {
+                content: instance.content,
+                dbid: instance.dbid,
+            };
+            let name = names.of_instance(DumpFileKind::Dump, id);
+            let stamp = instance.files.iter().find(|f| f.name == name);
+            SetSegment {
+                content: instance.content,
+                dbid: instance.dbid,
+                host: instance.host.clone(),
+                directory: instance.directory.clone(),
+                size: stamp.map(|s| s.size),
+                sha256: stamp.map(|s| s.sha256.clone()),
+                name,
+            }
+        })
+        .collect();
+    segments.sort_by_key(|s| s.content);
+    segments
+}
+
+fn segments_of_report(facts: &report::ReportFacts) -> Vec<SetSegment> {
+    let mut segments: Vec<SetSegment> = facts
+        .rows
+        .iter()
+        .filter(|row| !row.content.is_master())
+        .filter_map(|row| {
+            let file = Path::new(&row.file);
+            Some(SetSegment {
+                content: row.content,
+                dbid: row.dbid,
+                host: crate::words::cluster::HostName(row.host.clone()),
+                directory: file.parent()?.to_owned(),
+                name: file.file_name()?.to_string_lossy().into_owned(),
+                size: None,
+                sha256: None,
+            })
+        })
+        .collect();
+    segments.sort_by_key(|s: &SetSegment| s.content);
+    segments.dedup_by_key(|s| s.content);
+    debug_assert!(segments.iter().all(|s| s.content >= ContentId(0)));
+    segments
+}
+
+fn sum_file(path: &Path) -> io::Result<(u64, String)> {
+    let mut file = std::fs::File::open(path)?;
+    let mut sum = Sha256::new();
+    let size = io::copy(&mut file, &mut sum)?;
+    Ok((size, hex(&sum.finalize())))
+}
+
+fn could_not_read(path: &Path, error: &io::Error) -> Refusal {
+    Refusal::failed(format!("could not read {}: {error}", path.display()))
+}
+
+fn damaged(path: &Path, how: &str) -> Refusal {
+    Refusal::failed(format!("{} is damaged: {how}", path.display()))
+        .with_hint("nothing was changed; restore another set, or get a good copy of the file")
+}

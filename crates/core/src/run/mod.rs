@@ -4,6 +4,7 @@ pub mod dump;
 pub mod dump_database;
 pub mod dump_lines;
 pub mod restore;
+pub mod restore_lines;
 
 use crate::db::error_chain;
 use crate::words::refusal::Refusal;

@@ -1,1 +1,553 @@
-//! restore (being built).
+//! Restores one set: look at everything, ask, then change.
+//!
+//! Up to the line that drops the database nothing is changed, and all that can be known to be missing or damaged has been
+//! refused by then.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_postgres::{CancelToken, NoTls};
+use tokio_util::sync::CancellationToken;
+
+use super::{Confirm, refusal_of, restore_lines};
+use crate::db::{Session, catalog, target};
+use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
+use crate::exec::restore_records::{self, MasterOutcome, Records};
+use crate::exec::restore_script::{ScriptContext, ScriptOutcome, encoding_of, run_script};
+use crate::exec::{restore_after, restore_database};
+use crate::format::cdatabase::Cdatabase;
+use crate::format::report::BackupType;
+use crate::format::sql_script::Script;
+use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
+use crate::gather::dump_set;
+use crate::plan::restore::places::{self, Missing};
+use crate::plan::restore::routes::{Routes, plan_routes};
+use crate::plan::restore::{DataFile, DumpSet, RestoreOptions};
+use crate::words::cluster::{HostName, Instance};
+use crate::words::environment::Environment;
+use crate::words::exit::Exit;
+use crate::words::ids::Prefix;
+use crate::words::job::{LoadRoute, LoginAs};
+use crate::words::layout::{DumpFileKind, dump_directory};
+use crate::words::names::QualifiedName;
+use crate::words::refusal::Refusal;
+use crate::worker::restore_segment::{LoadTarget, RestoreFile, RestoreStart};
+
+const PROGRAM: &str = "gpdbrestore";
+
+/// Logins to other hosts at a time, unless `-B` says otherwise.
+const PARALLEL_LOGINS: usize = 64;
+
+/// SQL errors that are told on the screen; the status files have all.
+const TOLD_ERRORS: usize = 50;
+
+/// Longest wait for servers to take cancel requests when the run is stopped.
+const CANCEL_LIMIT: Duration = Duration::from_secs(3);
+
+/// Restores the set that the options name.
+pub async fn run(
+    environment: &Environment,
+    options: &RestoreOptions,
+    confirm: Confirm<'_>,
+    cancel: CancellationToken,
+) -> Result<Exit, Refusal> {
+    let stops = Stops::default();
+    tokio::select! {
+        result = restore(environment, options, confirm, &stops) => result,
+        // The sessions and the workers went with the future above; what runs on the servers is told to end.
+        () = cancel.cancelled() => {
+            stops.cancel_all().await;
+            Err(super::interrupted())
+        }
+    }
+}
+
+async fn restore(
+    environment: &Environment,
+    options: &RestoreOptions,
+    confirm: Confirm<'_>,
+    stops: &Stops,
+) -> Result<Exit, Refusal> {
+    let key = dump_set::parse_key(&options.key)?;
+    let prefix = Prefix::from_option(&options.prefix).map_err(|error| Refusal::failed(error.to_string()))?;
+    let data_dir = options
+        .master_data_directory
+        .as_deref()
+        .or(environment.master_data_directory.as_deref());
+    let address = master_address(environment, data_dir, PROGRAM)?;
+    let around = read_surroundings(&address, &environment.host_full)
+        .await
+        .map_err(|error| refusal_of(&error))?;
+    let data_dir = data_dir.unwrap_or(&around.cluster.master().data_dir).to_owned();
+    let root = options.backup_root.as_deref().unwrap_or(&data_dir);
+    let set = dump_set::read_dump_set(root, &prefix, key)?;
+    let scene = Scene {
+        environment,
+        options,
+        database: options.redirect.clone().unwrap_or_else(|| set.database.clone()),
+        address,
+        around,
+        data_dir,
+        set,
+        stops,
+    };
+    let maintenance = scene.open("template1").await?;
+    let exists = scene.database_exists(&maintenance).await?;
+    if !exists && !options.recreate && options.redirect.is_none() {
+        return Err(Refusal::known(format!(
+            "Database {} does not exist and -e option not supplied",
+            scene.database
+        )));
+    }
+    for line in restore_lines::parameters(options, &scene.set, &scene.around.cluster) {
+        tracing::info!("{line}");
+    }
+    if !options.no_prompt && !confirm()? {
+        tracing::info!("User abort requested, Exiting...");
+        return Ok(Exit::Aborted);
+    }
+
+    let definitions = Definitions::read(&scene.set)?;
+    let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
+    let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
+    let mut fleet = scene.start_fleet().await?;
+    let files = scene.find_files(&mut fleet).await?;
+
+    let mut master = MasterOutcome {
+        errors: scene.prepare_database(&maintenance, exists, &definitions.cdatabase).await?,
+        failure: None,
+    };
+    maintenance.close().await;
+    let report_directory = scene.report_directory();
+    let arguments = restore_lines::engine_arguments(
+        options,
+        &scene.set,
+        &environment.host_full,
+        scene.around.cluster.master().port,
+        &environment.user,
+        &scene.database,
+        report_directory.as_deref(),
+    );
+    if !scene.set.names.prefix.is_empty() {
+        tracing::info!("Adding --prefix");
+    }
+    tracing::info!("gp_restore commandline: gp_restore {arguments}: ");
+
+    let session = scene.open(&scene.database).await?;
+    for setting in scene.around.dialect.dump_session_settings() {
+        session
+            .run(&setting, "preparing the session")
+            .await
+            .map_err(|error| refusal_of(&error))?;
+    }
+    let mut load = LoadOutcome::default();
+    let data = scene
+        .pre_data_and_data(&session, &pre_data, &definitions, &mut fleet, &files, &mut master, &mut load)
+        .await;
+    if let Err(failure) = &data {
+        master.failure = Some(failure.text.clone());
+    }
+    let all_read = data.is_ok() && load.all_read();
+    if all_read {
+        let outcome = scene
+            .run_definitions(&session, &post_data, &definitions.post_data_path, &pre_data)
+            .await;
+        match outcome {
+            Ok(outcome) => master.errors.extend(outcome.errors),
+            Err(failure) => master.failure = Some(failure.text),
+        }
+    }
+    let records = restore_records::compose(Records {
+        set: &scene.set,
+        cluster: &scene.around.cluster,
+        database: &scene.database,
+        command_line: &arguments,
+        files: &files,
+        master: &master,
+        load: &load,
+        directory: report_directory.as_deref(),
+        master_directory: &scene.data_dir,
+        now: chrono::Local::now().naive_local(),
+    });
+    for problem in fleet.write_files(records).await {
+        tracing::warn!("{problem}");
+    }
+    fleet.stop().await;
+    let exit = verdict(&master, &load)?;
+    scene.finish(&session).await?;
+    session.close().await;
+    Ok(exit)
+}
+
+/// What is known once the set was found.
+struct Scene<'a> {
+    environment: &'a Environment,
+    options: &'a RestoreOptions,
+    /// The database that is restored into.
+    database: String,
+    address: MasterAddress,
+    around: Surroundings,
+    data_dir: PathBuf,
+    set: DumpSet,
+    stops: &'a Stops,
+}
+
+/// The small files of the set, read before anything is changed.
+struct Definitions {
+    pre_data: Vec<u8>,
+    pre_data_path: PathBuf,
+    post_data: Vec<u8>,
+    post_data_path: PathBuf,
+    cdatabase: Cdatabase,
+}
+
+impl Definitions {
+    fn read(set: &DumpSet) -> Result<Definitions, Refusal> {
+        for kind in [DumpFileKind::Dump, DumpFileKind::PostData, DumpFileKind::Cdatabase] {
+            dump_set::require(set, kind)?;
+        }
+        dump_set::check_master_files(set)?;
+        let cdatabase_path = dump_set::ddl_path(set, DumpFileKind::Cdatabase);
+        let cdatabase = dump_set::read_ddl(set, DumpFileKind::Cdatabase)?;
+        let cdatabase = Cdatabase::parse(&String::from_utf8_lossy(&cdatabase))
+            .map_err(|error| Refusal::failed(format!("{}: {error}", cdatabase_path.display())))?;
+        Ok(Definitions {
+            pre_data: dump_set::read_ddl(set, DumpFileKind::Dump)?,
+            pre_data_path: dump_set::ddl_path(set, DumpFileKind::Dump),
+            post_data: dump_set::read_ddl(set, DumpFileKind::PostData)?,
+            post_data_path: dump_set::ddl_path(set, DumpFileKind::PostData),
+            cdatabase,
+        })
+    }
+}
+
+fn parse_script<'a>(text: &'a [u8], path: &Path) -> Result<Script<'a>, Refusal> {
+    let cut = "nothing was changed; the file was cut off, or its dump failed: restore another set";
+    let script = Script::parse(text)
+        .map_err(|error| Refusal::failed(format!("{}: {error}", path.display())).with_hint(cut))?;
+    if script.toc().trailer.is_none() {
+        return Err(Refusal::failed(format!(
+            "{} does not end with the line \"-- Greenplum Database database dump complete\"",
+            path.display()
+        ))
+        .with_hint(cut));
+    }
+    Ok(script)
+}
+
+impl Scene<'_> {
+    async fn open(&self, database: &str) -> Result<Session, Refusal> {
+        let session = self.address.open(database).await.map_err(|error| refusal_of(&error))?;
+        self.stops.add(&session);
+        Ok(session)
+    }
+
+    async fn database_exists(&self, session: &Session) -> Result<bool, Refusal> {
+        let info = catalog::read_database(session, &self.around.dialect, &self.database).await;
+        Ok(info.map_err(|error| refusal_of(&error))?.is_some())
+    }
+
+    async fn start_fleet(&self) -> Result<RestoreFleet, Refusal> {
+        if self.set.backup_type == BackupType::Incremental {
+            return Err(Refusal::known(format!(
+                "set {} is incremental, and restoring incremental sets is not built yet",
+                self.set.names.key
+            )));
+        }
+        for primary in self.around.cluster.primaries() {
+            if !primary.up {
+                return Err(Refusal::known(format!(
+                    "Host {} dir {} dbid {} marked as invalid",
+                    primary.host,
+                    primary.data_dir.display(),
+                    primary.dbid
+                )));
+            }
+        }
+        let hosts: BTreeSet<HostName> = self.around.cluster.instances().map(|i| i.host.clone()).collect();
+        let launcher = launcher(self.environment, self.options.remote_bin.clone());
+        RestoreFleet::start(&launcher, hosts, self.options.parallel.unwrap_or(PARALLEL_LOGINS)).await
+    }
+
+    async fn find_files(&self, fleet: &mut RestoreFleet) -> Result<Vec<DataFile>, Refusal> {
+        let own_names = [self.environment.host.clone(), self.environment.host_full.clone()];
+        let root = self.options.backup_root.as_deref();
+        let search = places::search(&self.set, &self.around.cluster, root, &own_names);
+        let found = fleet.find(&search).await?;
+        places::choose(&self.set, &self.around.cluster, root, &own_names, &found).map_err(|missing| refuse_missing(&missing))
+    }
+
+    /// Drops and creates as asked; returns the errors that do not end the restore.
+    async fn prepare_database(
+        &self,
+        maintenance: &Session,
+        exists: bool,
+        cdatabase: &Cdatabase,
+    ) -> Result<Vec<String>, Refusal> {
+        let name = &self.database;
+        let create = self.options.recreate || !exists;
+        if !create {
+            return Ok(Vec::new());
+        }
+        restore_database::check_creatable(maintenance, cdatabase).await?;
+        if self.options.recreate {
+            tracing::info!("Dropping Database {name}");
+            restore_database::drop_database(maintenance, &self.around.dialect, name).await?;
+            tracing::info!("Dropped Database {name}");
+        }
+        if self.options.redirect.is_none() {
+            tracing::info!(
+                "Invoking sql file: {}",
+                dump_set::ddl_path(&self.set, DumpFileKind::Cdatabase).display()
+            );
+            return restore_database::create_database(maintenance, name, &cdatabase.statements).await;
+        }
+        tracing::info!("Creating Database {name}");
+        // Rights and settings are those of the other database.
+        let statements: Vec<String> = cdatabase
+            .renamed(name)
+            .into_iter()
+            .filter(|statement| statement.starts_with("CREATE DATABASE "))
+            .collect();
+        let messages = restore_database::create_database(maintenance, name, &statements).await?;
+        tracing::info!("Created Database {name}");
+        Ok(messages)
+    }
+
+    async fn run_definitions(
+        &self,
+        session: &Session,
+        script: &Script<'_>,
+        path: &Path,
+        pre_data: &Script<'_>,
+    ) -> Result<ScriptOutcome, Refusal> {
+        let fallback = encoding_of(pre_data).unwrap_or_else(|| "UTF8".to_owned());
+        let context = ScriptContext {
+            file: &path.display().to_string(),
+            set_database: &self.set.database,
+            target_database: &self.database,
+            fallback_encoding: &fallback,
+        };
+        run_script(session, script, context).await
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    async fn pre_data_and_data(
+        &self,
+        session: &Session,
+        pre_data: &Script<'_>,
+        definitions: &Definitions,
+        fleet: &mut RestoreFleet,
+        files: &[DataFile],
+        master: &mut MasterOutcome,
+        load: &mut LoadOutcome,
+    ) -> Result<(), Refusal> {
+        let outcome = self
+            .run_definitions(session, pre_data, &definitions.pre_data_path, pre_data)
+            .await?;
+        master.errors.extend(outcome.errors);
+        let dialect = &self.around.dialect;
+        let tables = target::read_target_tables(session, dialect)
+            .await
+            .map_err(|error| refusal_of(&error))?;
+        let routes = plan_routes(&self.set, &self.around.cluster, dialect, &tables, &outcome.existing_tables);
+        *load = fleet.load(self.jobs(files, &routes)).await;
+        if load.all_read() {
+            self.compare_rows(&routes, load);
+        }
+        Ok(())
+    }
+
+    /// What each host is to load.
+    fn jobs(&self, files: &[DataFile], routes: &Routes) -> BTreeMap<HostName, RestoreStart> {
+        let cluster = &self.around.cluster;
+        let target = |instance: &Instance, from: &HostName, utility: bool| LoadTarget {
+            local: instance.host == *from,
+            instance: instance.clone(),
+            utility,
+        };
+        let first = files.first().map(|file| file.content);
+        let mut jobs: BTreeMap<HostName, RestoreStart> = BTreeMap::new();
+        for file in files {
+            let start = jobs.entry(file.host.clone()).or_insert_with(|| RestoreStart {
+                dialect: self.around.dialect.clone(),
+                login: LoginAs {
+                    user: self.address.login.user.clone(),
+                    database: self.database.clone(),
+                },
+                master: target(cluster.master(), &file.host, false),
+                files: Vec::new(),
+                default_route: routes.default,
+                routes: routes.exceptions.clone(),
+            });
+            start.files.push(RestoreFile {
+                content: file.content,
+                path: file.path.clone(),
+                compression: self.set.names.compression,
+                sha256: file.sha256.clone(),
+                segment: cluster.primary(file.content).map(|p| target(p, &file.host, true)),
+                loads_copies: Some(file.content) == first,
+            });
+        }
+        jobs
+    }
+
+    /// Compares the rows that went in with those that the manifest counted.
+    fn compare_rows(&self, routes: &Routes, load: &mut LoadOutcome) {
+        let Some(manifest) = &self.set.manifest else {
+            return;
+        };
+        let once: BTreeSet<&QualifiedName> = routes
+            .exceptions
+            .iter()
+            .filter(|(_, route)| *route == LoadRoute::OnceThroughMaster)
+            .map(|(name, _)| name)
+            .collect();
+        let copies = self.set.segments.len() as u64;
+        let mut differences = Vec::new();
+        for facts in &manifest.tables {
+            if load.troubled.contains(&facts.table) {
+                continue;
+            }
+            let expected = match once.contains(&facts.table) {
+                true => facts.totals.rows / copies.max(1),
+                false => facts.totals.rows,
+            };
+            let loaded = load.rows.get(&facts.table).copied().unwrap_or(0);
+            if loaded != expected {
+                differences.push(format!(
+                    "table {}: {loaded} rows were loaded, the manifest of the set counts {expected}",
+                    facts.table
+                ));
+            }
+        }
+        if let Some(file) = load.files.values_mut().next() {
+            file.miscounted.extend(differences);
+        }
+    }
+
+    /// Where report and status files go, when not to the data directories.
+    fn report_directory(&self) -> Option<PathBuf> {
+        if let Some(directory) = &self.options.report_status_dir {
+            return Some(directory.clone());
+        }
+        let directory = dump_directory(self.options.backup_root.as_deref()?, self.set.names.key);
+        if tempfile::tempfile_in(&directory).is_ok() {
+            return Some(directory);
+        }
+        let directory = directory.display();
+        tracing::warn!(
+            "Backup directory {directory} is not writable. Error No write access permission on {directory}"
+        );
+        tracing::warn!(
+            "Since --report-status-dir option is not specified, report and status file will be written in segment data \
+             directory."
+        );
+        None
+    }
+
+    async fn finish(&self, session: &Session) -> Result<(), Refusal> {
+        // The settings of the set's files end here.
+        session
+            .run("RESET ALL; SET statement_timeout = 0", "going on after the restore")
+            .await
+            .map_err(|error| refusal_of(&error))?;
+        if !self.options.no_ao_statistics {
+            restore_after::update_ao_statistics(session, &self.around.dialect).await?;
+        }
+        if self.options.no_analyze {
+            for line in restore_lines::ANALYZE_BYPASSED {
+                tracing::warn!("{line}");
+            }
+        } else {
+            restore_after::analyze_database(session, &self.database).await;
+        }
+        Ok(())
+    }
+}
+
+fn refuse_missing(missing: &[Missing]) -> Refusal {
+    let Some(first) = missing.first() else {
+        return Refusal::failed("data files are missing");
+    };
+    let text = match first.wrong_size {
+        None => format!("No dump file on {} in {}", first.host, first.directory.display()),
+        Some(size) => format!(
+            "Dump file {} on {} in {} has {} bytes, the manifest of the set says {}",
+            first.name,
+            first.host,
+            first.directory.display(),
+            size.found,
+            size.expected
+        ),
+    };
+    let mut hint = format!(
+        "nothing was changed; file {} of segment {} was written to {} on {}",
+        first.name,
+        first.content,
+        first.expected_directory.display(),
+        first.expected_host
+    );
+    if missing.len() > 1 {
+        hint.push_str(&format!(", and {} more data files are missing", missing.len() - 1));
+    }
+    Refusal::known(text).with_hint(hint)
+}
+
+/// Tells every error and says what they amount to.
+fn verdict(master: &MasterOutcome, load: &LoadOutcome) -> Result<Exit, Refusal> {
+    let files = || load.files.values();
+    let failures: Vec<&String> = master
+        .failure
+        .iter()
+        .chain(files().filter_map(|file| file.failure.as_ref()))
+        .chain(files().flat_map(|file| &file.miscounted))
+        .collect();
+    let errors: Vec<&String> = master
+        .errors
+        .iter()
+        .chain(files().flat_map(|file| &file.refused))
+        .collect();
+    for message in failures.iter().chain(&errors).take(TOLD_ERRORS) {
+        tracing::error!("{message}");
+    }
+    let more = (failures.len() + errors.len()).saturating_sub(TOLD_ERRORS);
+    if more > 0 {
+        tracing::error!("{more} more errors stand in the restore report and the status files");
+    }
+    if !failures.is_empty() {
+        return Err(Refusal::failed("gpdbrestore finished unsuccessfully")
+            .with_hint("the restore report and the status files have every error; the database is not complete"));
+    }
+    if !errors.is_empty() {
+        tracing::warn!(
+            "gpdbrestore finished but ERRORS were found, please check the restore report file for details"
+        );
+        return Ok(Exit::Warnings);
+    }
+    tracing::info!("gpdbrestore finished successfully");
+    Ok(Exit::Ok)
+}
+
+/// Statements to cancel when the run is stopped.
+#[derive(Default)]
+struct Stops {
+    tokens: Mutex<Vec<CancelToken>>,
+}
+
+impl Stops {
+    fn add(&self, session: &Session) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.push(session.cancel_token());
+    }
+
+    async fn cancel_all(&self) {
+        let tokens = std::mem::take(&mut *self.tokens.lock().unwrap_or_else(PoisonError::into_inner));
+        let asked = tokens.into_iter().map(|token| async move { token.cancel_query(NoTls).await });
+        // A server that is gone must not hold us.
+        let _ = tokio::time::timeout(CANCEL_LIMIT, futures_util::future::join_all(asked)).await;
+    }
+}
+

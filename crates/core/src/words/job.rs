@@ -67,7 +67,7 @@ pub struct FileStamp {
     pub sha256: String,
 }
 
-/// How one segment's data are loaded.
+/// How the rows of one table in a data file are loaded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LoadRoute {
@@ -75,6 +75,8 @@ pub enum LoadRoute {
     Direct,
     /// Into the master, which distributes the rows.
     ThroughMaster,
-    /// Not at all: another file's copy of a replicated table is loaded.
+    /// Into the master, and from one file of the set only: every file holds all rows.
+    OnceThroughMaster,
+    /// Not at all: not asked for.
     Skip,
 }

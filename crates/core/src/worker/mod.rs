@@ -3,7 +3,10 @@
 pub mod compress;
 pub mod data_file;
 pub mod dump_segment;
+mod file_reader;
+pub(crate) use file_reader::hex;
 pub mod host_ops;
 pub mod protocol;
+mod restore_file;
 pub mod restore_segment;
 pub mod serve;

@@ -1,22 +1,176 @@
-//! Loads the data files of one host: read, unpack, find the COPY blocks, send the rows to the server, count.
+//! Loads the data files of one host: read, unpack, find the COPY blocks, send the rows to a server, count.
 //!
-//! (Being built: the types below are the protocol's.)
+//! All files of a host are loaded at the same time, the tables of a file one after the other, as they stand in it. What
+//! goes where was decided by the master (`plan::restore`); here is only one choice left: a table without rows needs no
+//! COPY at all.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_postgres::{CancelToken, NoTls};
+use tokio_util::sync::CancellationToken;
+
+use super::protocol::Event;
+use super::restore_file;
+use crate::db::connect::Login;
+use crate::words::cluster::Instance;
+use crate::words::dialect::Dialect;
+use crate::words::ids::ContentId;
+use crate::words::job::{LoadRoute, LoginAs};
+use crate::words::layout::Compression;
+use crate::words::names::QualifiedName;
 
 /// What all files of a host need to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct RestoreStart {}
+pub struct RestoreStart {
+    pub dialect: Dialect,
+    pub login: LoginAs,
+    pub master: LoadTarget,
+    pub files: Vec<RestoreFile>,
+    /// The route of tables that `routes` does not name.
+    pub default_route: LoadRoute,
+    pub routes: Vec<(QualifiedName, LoadRoute)>,
+}
+
+/// One data file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RestoreFile {
+    /// The segment of the set that it holds the rows of.
+    pub content: ContentId,
+    pub path: PathBuf,
+    pub compression: Compression,
+    /// Lower-case hex of the file as it lies there, when a manifest tells it.
+    pub sha256: Option<String>,
+    /// Where rows with a direct route go.
+    pub segment: Option<LoadTarget>,
+    /// This file is the one that [`LoadRoute::OnceThroughMaster`] takes the rows from.
+    pub loads_copies: bool,
+}
+
+/// A server that rows go to.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct LoadTarget {
+    pub instance: Instance,
+    /// It runs on the worker's host: its unix socket can be tried.
+    pub local: bool,
+    /// The session is opened on this one instance alone.
+    pub utility: bool,
+}
 
 /// What a restore answers.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub enum RestoreEvent {}
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestoreEvent {
+    /// Tables whose rows are in, and committed.
+    Loaded {
+        content: ContentId,
+        tables: Vec<LoadedTable>,
+    },
+    /// The rows of one table of this file are not in; the others go on.
+    TableFailed {
+        content: ContentId,
+        table: QualifiedName,
+        trouble: TableTrouble,
+        message: String,
+    },
+    /// The file was read to its end and is what the manifest says.
+    Finished {
+        content: ContentId,
+        tables: u64,
+        rows: u64,
+        bytes: u64,
+    },
+    /// The file could not be read or its server not be reached: some tables of it were not loaded.
+    Failed { content: ContentId, message: String },
+}
 
-/// Runs the loading of all files of this host.
-pub async fn run(
-    _start: RestoreStart,
-    _login: &crate::db::connect::Login,
-    _events: &tokio::sync::mpsc::Sender<super::protocol::Event>,
-    _cancel: tokio_util::sync::CancellationToken,
-) {
+/// Rows of one table that came out of one file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadedTable {
+    pub table: QualifiedName,
+    pub rows: u64,
+}
+
+/// Whose fault it is that the rows of a table are not in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TableTrouble {
+    /// The server refused them: an SQL error.
+    Refused,
+    /// The server counted other rows than the file has.
+    RowCount,
+}
+
+/// Cancel requests for the statements that run for one `Restore`.
+pub(super) type Cancels = Arc<Mutex<Vec<CancelToken>>>;
+
+/// Longest wait for a server to take a cancel request.
+const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Loads every file of `start`; answers with one `Finished` or `Failed` for each of them, whatever happens.
+pub async fn run(start: RestoreStart, login: &Login, events: &mpsc::Sender<Event>, cancel: CancellationToken) {
+    let login = Login {
+        user: start.login.user.clone(),
+        ..login.clone()
+    };
+    let mut start = start;
+    let files = std::mem::take(&mut start.files);
+    let routes: HashMap<QualifiedName, LoadRoute> = std::mem::take(&mut start.routes).into_iter().collect();
+    let shared = Arc::new(restore_file::Shared {
+        start,
+        routes,
+        login,
+        events: events.clone(),
+        cancels: Cancels::default(),
+    });
+    let mut tasks = JoinSet::new();
+    for file in files {
+        let (shared, cancel) = (Arc::clone(&shared), cancel.clone());
+        tasks.spawn(async move {
+            let content = file.content;
+            let result = tokio::select! {
+                result = restore_file::load(&shared, file) => result,
+                () = cancel.cancelled() => Err("the restore was stopped".to_owned()),
+            };
+            let event = match result {
+                Ok(totals) => RestoreEvent::Finished {
+                    content,
+                    tables: totals.tables,
+                    rows: totals.rows,
+                    bytes: totals.bytes,
+                },
+                Err(message) => RestoreEvent::Failed { content, message },
+            };
+            // Nobody listens any more when the master is gone.
+            let _ = shared.events.send(Event::Restore(event)).await;
+        });
+    }
+    loop {
+        tokio::select! {
+            joined = tasks.join_next() => match joined {
+                None => break,
+                // A panic is a bug; the master sees that the file's answer is missing when the worker ends.
+                Some(Err(error)) => tracing::error!("loading a data file: {error}"),
+                Some(Ok(())) => {}
+            },
+            () = cancel.cancelled() => {
+                cancel_statements(&shared.cancels).await;
+                while tasks.join_next().await.is_some() {}
+                break;
+            }
+        }
+    }
+}
+
+async fn cancel_statements(cancels: &Cancels) {
+    let tokens = std::mem::take(&mut *cancels.lock().unwrap_or_else(PoisonError::into_inner));
+    let asked = tokens
+        .into_iter()
+        .map(|token| async move { tokio::time::timeout(CANCEL_PATIENCE, token.cancel_query(NoTls)).await });
+    futures_util::future::join_all(asked).await;
 }

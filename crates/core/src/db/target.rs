@@ -1,0 +1,144 @@
+//! What a restore asks and tells the server that it restores into.
+
+use super::{Error, Session};
+use crate::plan::restore::routes::TargetTable;
+use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog};
+use crate::words::names::{QualifiedName, quote_literal};
+use crate::words::relation::Distribution;
+
+/// Every table that rows can be loaded into, with how it is spread.
+pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<Vec<TargetTable>, Error> {
+    let (policy, family, segments, join) = match dialect.distribution {
+        DistributionCatalog::PolicyType => (
+            "CASE WHEN p.policytype = 'r' THEN 'r' WHEN p.localoid IS NULL THEN 's' \
+             WHEN p.distkey IS NULL OR p.distkey::text = '' THEN 'n' ELSE 'h' END",
+            "CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_opclass o WHERE o.oid = ANY (p.distclass::oid[]) \
+             AND o.opcname LIKE 'cdbhash%') THEN 'l' ELSE 'j' END",
+            "p.numsegments",
+            " LEFT JOIN pg_catalog.gp_distribution_policy p ON p.localoid = c.oid",
+        ),
+        DistributionCatalog::Attrnums => (
+            "CASE WHEN p.localoid IS NULL THEN 's' WHEN p.attrnums IS NULL THEN 'n' ELSE 'h' END",
+            "'l'",
+            "NULL",
+            " LEFT JOIN pg_catalog.gp_distribution_policy p ON p.localoid = c.oid",
+        ),
+        DistributionCatalog::None => ("'s'", "'n'", "NULL", ""),
+    };
+    let (root, root_join) = match dialect.partitions {
+        PartitionCatalog::PgPartitionRule => (
+            "rn.nspname, rc.relname",
+            " LEFT JOIN pg_catalog.pg_partition_rule r ON r.parchildrelid = c.oid \
+             LEFT JOIN pg_catalog.pg_partition rp ON rp.oid = r.paroid \
+             LEFT JOIN pg_catalog.pg_class rc ON rc.oid = rp.parrelid \
+             LEFT JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace",
+        ),
+        // Each partition has its own CREATE TABLE there, so it is found by its own name.
+        PartitionCatalog::Declarative | PartitionCatalog::None => ("NULL, NULL", ""),
+    };
+    let sql = format!(
+        "SELECT n.nspname, c.relname, {policy}, {family}, {segments}, {root} FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace{join}{root_join} \
+         WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'gp_toolkit')"
+    );
+    let mut tables = Vec::new();
+    session
+        .for_each_row(&sql, "reading how the tables are distributed", |row| {
+            if let (Some(schema), Some(name)) = (row.get(0), row.get(1)) {
+                tables.push(TargetTable {
+                    name: QualifiedName::new(schema, name),
+                    root: row.get(5).zip(row.get(6)).map(|(s, n)| QualifiedName::new(s, n)),
+                    distribution: match row.get(2) {
+                        Some("r") => Distribution::Replicated,
+                        Some("n") => Distribution::Random,
+                        Some("h") => Distribution::Hashed,
+                        _ => Distribution::Single,
+                    },
+                    hash_family: match row.get(3) {
+                        Some("l") => HashFamily::Legacy,
+                        Some("j") => HashFamily::Jump,
+                        _ => HashFamily::None,
+                    },
+                    segments: row.get(4).and_then(|n| n.parse().ok()),
+                });
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(tables)
+}
+
+/// Append-optimized tables, for [`update_ao_statistics`]; `None` where the server keeps these numbers itself.
+pub async fn read_ao_tables(session: &Session, dialect: &Dialect) -> Result<Option<Vec<QualifiedName>>, Error> {
+    let doing = "looking for append-optimized tables";
+    let exists = session
+        .one(
+            "SELECT 1 FROM pg_catalog.pg_proc WHERE proname = 'gp_update_ao_master_stats'",
+            doing,
+        )
+        .await?;
+    if !dialect.has_relstorage || exists.is_none() {
+        return Ok(None);
+    }
+    let sql = "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'r' AND c.relstorage IN ('a', 'c') AND n.nspname !~ '^pg_' ORDER BY 1, 2";
+    let rows = session.rows(sql, doing).await?;
+    Ok(Some(
+        rows.into_iter()
+            .filter_map(|row| match <[_; 2]>::try_from(row) {
+                Ok([Some(schema), Some(name)]) => Some(QualifiedName::new(schema, name)),
+                _ => None,
+            })
+            .collect(),
+    ))
+}
+
+/// Tells the master how many rows the segments have in these tables.
+pub async fn update_ao_statistics(session: &Session, tables: &[QualifiedName]) -> Result<(), Error> {
+    for table in tables {
+        let sql = format!(
+            "SELECT * FROM gp_update_ao_master_stats({})",
+            quote_literal(&table.sql())
+        );
+        session.run(&sql, &format!("updating the row count of {table}")).await?;
+    }
+    Ok(())
+}
+
+/// Others in a database: `user from application (address), since ...`; at most `limit`.
+pub async fn read_sessions_of(
+    session: &Session,
+    dialect: &Dialect,
+    database: &str,
+    limit: usize,
+) -> Result<Vec<String>, Error> {
+    let pid = if dialect.pg_version.0 >= 90200 { "pid" } else { "procpid" };
+    let sql = format!(
+        "SELECT {pid}, usename, client_addr FROM pg_catalog.pg_stat_activity WHERE datname = {} \
+         AND {pid} <> pg_backend_pid() ORDER BY {pid} LIMIT {limit}",
+        quote_literal(database)
+    );
+    let rows = session.rows(&sql, "asking who is connected").await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let field = |at: usize| row.get(at).cloned().flatten();
+            format!(
+                "process {} of user {} ({})",
+                field(0).unwrap_or_default(),
+                field(1).unwrap_or_default(),
+                field(2).unwrap_or_else(|| "local".to_owned())
+            )
+        })
+        .collect())
+}
+
+/// True when there is a role of this name.
+pub async fn role_exists(session: &Session, name: &str) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_roles WHERE rolname = {}",
+        quote_literal(name)
+    );
+    Ok(session.one(&sql, "looking for a role").await?.is_some())
+}

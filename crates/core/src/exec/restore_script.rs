@@ -1,0 +1,250 @@
+//! Runs a DDL file of a set on the master, statement by statement, in one session.
+//!
+//! An error does not stop it: the statement's entry is named and the next one is run, as psql would. What psql would do
+//! beyond SQL (`\connect`, `\!`) is never done.
+
+use std::collections::BTreeSet;
+
+use crate::db::{Error, Session, error_chain};
+use crate::format::sql_script::{Item, Script};
+use crate::format::toc::{Entry, EntryKind};
+use crate::words::names::{QualifiedName, quote_ident};
+use crate::words::refusal::Refusal;
+
+/// What a script is run for.
+#[derive(Debug, Clone, Copy)]
+pub struct ScriptContext<'a> {
+    /// How messages call the file.
+    pub file: &'a str,
+    /// The database that the set was made of, and the one that it is restored into.
+    pub set_database: &'a str,
+    pub target_database: &'a str,
+    /// What text is in where the file itself says SQL_ASCII: the originals' post-data file says so always.
+    pub fallback_encoding: &'a str,
+}
+
+/// How it went.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ScriptOutcome {
+    /// One sentence for each statement that the server refused.
+    pub errors: Vec<String>,
+    /// Tables that were there already.
+    pub existing_tables: BTreeSet<QualifiedName>,
+    pub statements: u64,
+}
+
+/// The encoding that a script says that it is in.
+pub fn encoding_of(script: &Script) -> Option<String> {
+    script.items().find_map(|item| match item {
+        Item::Statement { text, .. } => client_encoding(text),
+        _ => None,
+    })
+}
+
+/// Runs all of a script. Fails only when the session breaks.
+pub async fn run_script(
+    session: &Session,
+    script: &Script<'_>,
+    context: ScriptContext<'_>,
+) -> Result<ScriptOutcome, Refusal> {
+    let mut runner = Runner {
+        session,
+        script,
+        context,
+        encoding: "UTF8".to_owned(),
+        outcome: ScriptOutcome::default(),
+    };
+    for item in script.items() {
+        runner.item(item).await?;
+    }
+    Ok(runner.outcome)
+}
+
+struct Runner<'a> {
+    session: &'a Session,
+    script: &'a Script<'a>,
+    context: ScriptContext<'a>,
+    encoding: String,
+    outcome: ScriptOutcome,
+}
+
+impl Runner<'_> {
+    async fn item(&mut self, item: Item<'_>) -> Result<(), Refusal> {
+        let entry = item.entry().and_then(|at| self.script.entries().get(at));
+        match item {
+            Item::Statement { text, .. } => self.statement(text, entry).await,
+            Item::CopyBlock { rows: 0, .. } => Ok(()),
+            Item::CopyBlock { rows, .. } => {
+                // The master has no rows; a set that says otherwise was not written by any tool we know.
+                let message = format!(
+                    "{}: {rows} rows stand in the file of the master and were not loaded",
+                    self.name_of(entry)
+                );
+                self.outcome.errors.push(message);
+                Ok(())
+            }
+            Item::MetaCommand { text, .. } => {
+                let text = String::from_utf8_lossy(text);
+                let harmless = text.starts_with("\\restrict ") || text.starts_with("\\unrestrict ");
+                if !harmless {
+                    tracing::warn!(
+                        "{}: the line \"{}\" is a command for psql and was passed over",
+                        self.context.file,
+                        text.trim_end()
+                    );
+                }
+                Ok(())
+            }
+        }
+    }
+
+    async fn statement(&mut self, bytes: &[u8], entry: Option<&Entry>) -> Result<(), Refusal> {
+        if let Some(encoding) = client_encoding(bytes) {
+            // Our side of the session is UTF-8 always: only the text of the file is in that encoding.
+            self.encoding = encoding;
+            return Ok(());
+        }
+        let text = match self.decode(bytes).await {
+            Ok(text) => text,
+            Err(message) => {
+                self.outcome.errors.push(format!("{}: {message}", self.name_of(entry)));
+                return Ok(());
+            }
+        };
+        let text = match self.for_target(&text) {
+            Some(renamed) => renamed,
+            None => text,
+        };
+        self.outcome.statements += 1;
+        match self.session.run(&text, &self.name_of(entry)).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.code().is_none() || !self.session.is_open() => {
+                Err(Refusal::failed(error_chain(&error)))
+            }
+            Err(error) => {
+                self.refused(&text, entry, &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn refused(&mut self, text: &str, entry: Option<&Entry>, error: &Error) {
+        let code = error.code().unwrap_or_default();
+        let message = error_chain(error);
+        match expected(text, entry, code) {
+            true => tracing::info!("Passed over: {message}"),
+            false => {
+                if code == "42P07"
+                    && let Some(entry) = entry
+                    && matches!(entry.kind, EntryKind::Table)
+                    && let Some(schema) = &entry.schema
+                {
+                    self.outcome
+                        .existing_tables
+                        .insert(QualifiedName::new(schema, &entry.name));
+                }
+                self.outcome.errors.push(message);
+            }
+        }
+    }
+
+    fn name_of(&self, entry: Option<&Entry>) -> String {
+        let what = match entry {
+            None => "a statement outside of all entries".to_owned(),
+            Some(Entry {
+                kind,
+                name,
+                schema: Some(schema),
+                ..
+            }) => format!("{kind} {schema}.{name}"),
+            Some(Entry { kind, name, .. }) => format!("{kind} {name}"),
+        };
+        format!("{what} of {}", self.context.file)
+    }
+
+    /// `COMMENT ON DATABASE x` names the database that was dumped.
+    fn for_target(&self, text: &str) -> Option<String> {
+        let (set, target) = (self.context.set_database, self.context.target_database);
+        let rest = text.strip_prefix("COMMENT ON DATABASE ")?;
+        let rest = rest.strip_prefix(set).or_else(|| rest.strip_prefix(&quote_ident(set)))?;
+        (set != target && rest.starts_with(' ')).then(|| format!("COMMENT ON DATABASE {}{rest}", quote_ident(target)))
+    }
+
+    /// The text of a statement as UTF-8; where it is in an encoding that we do not read ourselves, the server converts.
+    async fn decode(&self, bytes: &[u8]) -> Result<String, String> {
+        let encoding = match self.encoding.to_ascii_uppercase().as_str() {
+            "SQL_ASCII" => self.context.fallback_encoding.to_owned(),
+            other => other.to_owned(),
+        };
+        let own = ["UTF8", "UTF-8", "UNICODE", "SQL_ASCII"].contains(&encoding.as_str());
+        if (own || bytes.is_ascii())
+            && let Ok(text) = std::str::from_utf8(bytes)
+        {
+            return Ok(text.to_owned());
+        }
+        if encoding == "LATIN1" {
+            return Ok(bytes.iter().map(|byte| char::from(*byte)).collect());
+        }
+        if own {
+            return Err(format!("its text is not valid in encoding {encoding} and was not run"));
+        }
+        let sql = format!(
+            "SELECT pg_catalog.convert_from(pg_catalog.decode('{}', 'hex'), '{}')",
+            crate::worker::hex(bytes),
+            encoding.replace('\'', "")
+        );
+        match self.session.one(&sql, "converting a statement").await {
+            Ok(Some(text)) => Ok(text),
+            Ok(None) => Err("the server converted it to nothing".to_owned()),
+            Err(error) => Err(format!("it could not be converted and was not run: {}", error_chain(&error))),
+        }
+    }
+}
+
+/// Errors that a sound set meets on a sound server.
+fn expected(text: &str, entry: Option<&Entry>, code: &str) -> bool {
+    let begins = |words: &str| text.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words));
+    // A setting that another version has, unless it says something that this server cannot do.
+    let foreign_setting = begins("SET ")
+        && !begins("SET SESSION AUTHORIZATION")
+        && !begins("SET search_path")
+        && !begins("SET default_tablespace")
+        && !(begins("SET default_with_oids") && text.ends_with("true"))
+        && matches!(code, "42704" | "22023" | "0A000" | "42601");
+    // Every database of Greenplum 6 and later, and of PostgreSQL, is born with it.
+    let language = entry.is_some_and(|e| e.kind == EntryKind::ProceduralLanguage) && code == "42710";
+    // The schema that every database is born with.
+    let public = entry.is_some_and(|e| e.kind == EntryKind::Schema && e.name == "public") && code == "42P06";
+    // The drops in front of a post-data file: 4.3 writes them without IF EXISTS.
+    let drop = entry.is_none() && (begins("DROP ") || begins("ALTER TABLE ONLY")) && matches!(code, "42704" | "42P01" | "3F000");
+    foreign_setting || language || public || drop
+}
+
+/// The value of a `SET client_encoding` statement.
+fn client_encoding(statement: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(statement).ok()?;
+    let rest = text.strip_prefix("SET client_encoding")?.trim_start();
+    let value = rest.strip_prefix('=').or_else(|| rest.strip_prefix("TO "))?;
+    Some(value.trim().trim_matches('\'').to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_settings_that_mean_nothing_may_fail() {
+        assert!(expected("SET gp_default_storage_options = 'x'", None, "42704"));
+        assert!(expected("SET default_with_oids = false", None, "42704"));
+        assert!(!expected("SET default_with_oids = true", None, "22023"));
+        assert!(!expected("SET default_tablespace = 'fast'", None, "22023"));
+        assert!(!expected("CREATE TABLE t (a int)", None, "42P07"));
+        assert!(expected("DROP INDEX s.i", None, "42704"));
+    }
+
+    #[test]
+    fn the_encoding_of_a_script_is_read() {
+        assert_eq!(client_encoding(b"SET client_encoding = 'LATIN1'").as_deref(), Some("LATIN1"));
+        assert_eq!(client_encoding(b"SET client_min_messages = warning"), None);
+    }
+}

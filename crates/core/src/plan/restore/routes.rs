@@ -1,0 +1,144 @@
+//! Which server the rows of each table go to.
+//!
+//! Straight into the segment of the same number is the fast way, and right only where a row belongs to the segment that
+//! it was dumped from. Everything else goes through the master, which is always right.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::DumpSet;
+use crate::words::cluster::Cluster;
+use crate::words::dialect::{Dialect, HashFamily};
+use crate::words::job::LoadRoute;
+use crate::words::names::QualifiedName;
+use crate::words::relation::Distribution;
+
+/// A table of the target database, after the set's own definitions were applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetTable {
+    pub name: QualifiedName,
+    /// The root of its partition hierarchy.
+    pub root: Option<QualifiedName>,
+    pub distribution: Distribution,
+    /// Of this table: Greenplum 6 and later can have both kinds.
+    pub hash_family: HashFamily,
+    /// Segments that it is spread over; `None` when the catalog does not say: all.
+    pub segments: Option<usize>,
+}
+
+/// The routes of a restore.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Routes {
+    /// For tables that `exceptions` does not name.
+    pub default: LoadRoute,
+    pub exceptions: Vec<(QualifiedName, LoadRoute)>,
+}
+
+impl Routes {
+    /// Whether any table goes straight into segments.
+    pub fn any_direct(&self) -> bool {
+        self.default == LoadRoute::Direct || self.exceptions.iter().any(|(_, route)| *route == LoadRoute::Direct)
+    }
+}
+
+/// Decides for every table of the target. `preexisting` are tables that were there before the set's definitions were run:
+/// nothing says that they are distributed as the set's were.
+pub fn plan_routes(
+    set: &DumpSet,
+    cluster: &Cluster,
+    dialect: &Dialect,
+    target: &[TargetTable],
+    preexisting: &BTreeSet<QualifiedName>,
+) -> Routes {
+    let same_contents = set
+        .contents()
+        .into_iter()
+        .eq(cluster.primaries().iter().map(|p| p.content));
+    let source: HashMap<&QualifiedName, Distribution> = set
+        .manifest
+        .iter()
+        .flat_map(|manifest| &manifest.tables)
+        .map(|facts| (&facts.table, facts.distribution))
+        .collect();
+    let situation = Situation {
+        same_contents,
+        one_segment: cluster.primaries().len() == 1,
+        set_segments: set.segments.len(),
+        cluster_segments: cluster.primaries().len(),
+        source_family: set.hash_family(),
+        same_functions: same_hash_functions(set, dialect),
+    };
+    let default = if same_contents {
+        LoadRoute::Direct
+    } else {
+        LoadRoute::ThroughMaster
+    };
+    let exceptions = target.iter().filter_map(|table| {
+        let was_there = preexisting.contains(&table.name) || table.root.as_ref().is_some_and(|r| preexisting.contains(r));
+        let route = situation.route(table, source.get(&table.name).copied(), was_there);
+        (route != default).then(|| (table.name.clone(), route))
+    });
+    Routes {
+        default,
+        exceptions: exceptions.collect(),
+    }
+}
+
+/// The functions behind the operator classes are PostgreSQL's own and may change with its versions; the old ones of
+/// Greenplum never changed.
+fn same_hash_functions(set: &DumpSet, dialect: &Dialect) -> bool {
+    match &set.manifest {
+        None => true,
+        Some(manifest) => {
+            let server = &manifest.server;
+            manifest.server.hash_family == HashFamily::Legacy
+                || (server.product == dialect.product && server.pg_version.0 / 10_000 == dialect.pg_version.0 / 10_000)
+        }
+    }
+}
+
+struct Situation {
+    same_contents: bool,
+    one_segment: bool,
+    set_segments: usize,
+    cluster_segments: usize,
+    source_family: HashFamily,
+    same_functions: bool,
+}
+
+impl Situation {
+    fn route(&self, table: &TargetTable, source: Option<Distribution>, was_there: bool) -> LoadRoute {
+        let was_replicated = source == Some(Distribution::Replicated);
+        let is_replicated = table.distribution == Distribution::Replicated;
+        if was_replicated {
+            return match (self.same_contents, is_replicated) {
+                (true, true) => LoadRoute::Direct,
+                // Each file has all rows, and one server takes them as they are.
+                _ if self.set_segments == 1 && self.same_contents => LoadRoute::Direct,
+                _ => LoadRoute::OnceThroughMaster,
+            };
+        }
+        let everywhere = table.segments.is_none_or(|segments| segments == self.cluster_segments);
+        let direct = self.same_contents
+            && everywhere
+            && match table.distribution {
+                _ if self.one_segment => true,
+                Distribution::Random => true,
+                Distribution::Hashed => {
+                    !was_there
+                        && self.same_functions
+                        && self.source_family != HashFamily::None
+                        && table.hash_family == self.source_family
+                        // A table that was spread at random, or is said to be, fits no hash.
+                        && source.is_none_or(|source| source == Distribution::Hashed)
+                }
+                Distribution::Replicated => false,
+                // On the master's own catalog such a table lies on the master alone.
+                Distribution::Single => false,
+            };
+        if direct {
+            LoadRoute::Direct
+        } else {
+            LoadRoute::ThroughMaster
+        }
+    }
+}

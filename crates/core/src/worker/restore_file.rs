@@ -1,0 +1,366 @@
+//! One data file on its way into a server.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use futures_util::SinkExt;
+use tokio::sync::mpsc;
+use tokio_postgres::CopyInSink;
+
+use super::file_reader::{self, Chunk};
+use super::protocol::Event;
+use super::restore_segment::{
+    Cancels, LoadTarget, LoadedTable, RestoreEvent, RestoreFile, RestoreStart, TableTrouble,
+};
+use crate::db::connect::{ConnectSpec, Login, local_hosts};
+use crate::db::copy::{self, RowEncoding};
+use crate::db::{Session, error_chain};
+use crate::format::segment_data::{BlockReader, CopyBlock, DataEvent};
+use crate::words::job::{LoadRoute, TableTotals};
+use crate::words::names::{QualifiedName, quote_ident};
+
+/// Tables told to the master in one event.
+const TABLES_PER_EVENT: usize = 200;
+
+/// What the files of one host share.
+pub(super) struct Shared {
+    /// `files` and `routes` are empty: taken out.
+    pub start: RestoreStart,
+    pub routes: HashMap<QualifiedName, LoadRoute>,
+    pub login: Login,
+    pub events: mpsc::Sender<Event>,
+    pub cancels: Cancels,
+}
+
+/// What came out of a file.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct FileTotals {
+    pub tables: u64,
+    pub rows: u64,
+    pub bytes: u64,
+}
+
+/// Loads one file to its end. An error means that the file cannot be used further, or its server; that one table was
+/// refused is an event.
+pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotals, String> {
+    let path = file.path.display().to_string();
+    let mut chunks = file_reader::start(file.path.clone(), file.compression, file.sha256.is_some())
+        .map_err(|error| format!("could not start reading data file \"{path}\": {error}"))?;
+    let expected_sha256 = file.sha256.clone();
+    let mut loader = Loader {
+        shared,
+        file,
+        encoding: "UTF8".to_owned(),
+        segment: None,
+        master: None,
+        current: Current::Nothing,
+        loaded: Vec::new(),
+        totals: FileTotals::default(),
+    };
+    let mut reader = BlockReader::new();
+    let about = |error: &dyn std::fmt::Display| format!("data file \"{path}\": {error}");
+    loop {
+        match chunks.recv().await {
+            Some(Ok(Chunk::Text(text))) => {
+                reader.push(text);
+                while let Some(event) = reader.next_event().map_err(|e| about(&e))? {
+                    loader.take(event).await?;
+                }
+            }
+            Some(Ok(Chunk::End { sha256 })) => {
+                // First the content: "cut off" says more than "the sum is wrong".
+                reader.finish().map_err(|e| about(&e))?;
+                if let (Some(expected), Some(found)) = (expected_sha256, sha256)
+                    && expected != found
+                {
+                    return Err(about(&format!(
+                        "its SHA-256 is {found}, the manifest of the set says {expected}: it was changed after the dump"
+                    )));
+                }
+                break;
+            }
+            Some(Err(error)) => return Err(format!("could not read data file \"{path}\": {error}")),
+            None => return Err(about(&"its reader ended unexpectedly")),
+        }
+    }
+    loader.tell_loaded().await;
+    for open in [loader.segment.take(), loader.master.take()].into_iter().flatten() {
+        open.session.close().await;
+    }
+    Ok(loader.totals)
+}
+
+struct OpenTarget {
+    session: Session,
+    /// The encoding that the session was made ready for, and how.
+    rows: Option<(String, RowEncoding)>,
+}
+
+#[derive(Clone, Copy)]
+enum Side {
+    Segment,
+    Master,
+}
+
+enum Current {
+    Nothing,
+    /// The head of a block was read and no row yet.
+    Waiting(CopyBlock, Side),
+    Loading {
+        table: QualifiedName,
+        sink: Pin<Box<CopyInSink<Bytes>>>,
+        side: Side,
+    },
+    /// The rest of the block is passed over.
+    Skipping,
+}
+
+struct Loader<'a> {
+    shared: &'a Shared,
+    file: RestoreFile,
+    encoding: String,
+    segment: Option<OpenTarget>,
+    master: Option<OpenTarget>,
+    current: Current,
+    loaded: Vec<LoadedTable>,
+    totals: FileTotals,
+}
+
+impl Loader<'_> {
+    async fn take(&mut self, event: DataEvent) -> Result<(), String> {
+        match event {
+            DataEvent::Encoding(name) => self.encoding = name,
+            DataEvent::Begin(block) => {
+                self.current = match self.side_of(&block.table) {
+                    Some(side) => Current::Waiting(block, side),
+                    None => Current::Skipping,
+                };
+            }
+            DataEvent::Rows(rows) => return self.rows(rows).await,
+            DataEvent::End(totals) => return self.end(totals).await,
+            DataEvent::Statement { text, .. } => {
+                let text: String = String::from_utf8_lossy(&text).chars().take(120).collect();
+                return Err(format!(
+                    "data file \"{}\" holds a statement that is no COPY (\"{text}\"): sets dumped with --inserts cannot \
+                     be restored by this program",
+                    self.file.path.display()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the rows of a table go; `None` when not anywhere.
+    fn side_of(&self, table: &QualifiedName) -> Option<Side> {
+        let route = self.shared.routes.get(table).unwrap_or(&self.shared.start.default_route);
+        match route {
+            LoadRoute::Direct if self.file.segment.is_some() => Some(Side::Segment),
+            LoadRoute::Direct | LoadRoute::ThroughMaster => Some(Side::Master),
+            LoadRoute::OnceThroughMaster => self.file.loads_copies.then_some(Side::Master),
+            LoadRoute::Skip => None,
+        }
+    }
+
+    async fn rows(&mut self, rows: Bytes) -> Result<(), String> {
+        if let Current::Waiting(..) = self.current {
+            let Current::Waiting(block, side) = std::mem::replace(&mut self.current, Current::Skipping) else {
+                unreachable!("it was just looked at");
+            };
+            self.begin(block, side).await?;
+        }
+        if let Current::Loading { table, sink, side } = &mut self.current
+            && sink.send(rows).await.is_err()
+        {
+            // The driver only says "closed" here; what the server said comes with the end of the COPY, if it lives.
+            let (table, side) = (table.clone(), *side);
+            return Err(self.broken(&table, side));
+        }
+        Ok(())
+    }
+
+    async fn begin(&mut self, block: CopyBlock, side: Side) -> Result<(), String> {
+        let doing = format!("loading table {} from \"{}\"", block.table, self.file.path.display());
+        let encoding = self.encoding.clone();
+        let with_oids_gone = block.with_oids && self.shared.start.dialect.pg_version.0 >= 120_000;
+        let open = self.open(side).await?;
+        if with_oids_gone {
+            let message = format!("{doing}: its rows begin with object ids, which this server does not have");
+            return self.refused(block.table, message).await;
+        }
+        if open.rows.as_ref().is_none_or(|(name, _)| *name != encoding) {
+            match RowEncoding::prepare(&open.session, &encoding).await {
+                Ok(rows) => open.rows = Some((encoding.clone(), rows)),
+                Err(error) => return Err(format!("{doing}: {}", error_chain(&error))),
+            }
+        }
+        let statement = copy_statement(&block);
+        let rows = open.rows.as_ref().map_or(&RowEncoding::AsSession, |(_, rows)| rows);
+        match copy::copy_in(&open.session, rows, &statement, &doing).await {
+            Ok(sink) => {
+                self.current = Current::Loading {
+                    table: block.table,
+                    sink: Box::pin(sink),
+                    side,
+                };
+                Ok(())
+            }
+            Err(error) if open.session.is_open() && error.code().is_some() => {
+                self.refused(block.table, error_chain(&error)).await
+            }
+            Err(error) => Err(error_chain(&error)),
+        }
+    }
+
+    async fn end(&mut self, totals: TableTotals) -> Result<(), String> {
+        match std::mem::replace(&mut self.current, Current::Nothing) {
+            Current::Waiting(block, _) => self.count(block.table, totals).await,
+            Current::Loading { table, mut sink, side } => {
+                let finished = sink.as_mut().finish().await;
+                let Some(open) = self.target(side) else {
+                    return Err(format!("no session for table {table}"));
+                };
+                match finished {
+                    Ok(rows) if rows == totals.rows => self.count(table, totals).await,
+                    Ok(rows) => {
+                        let message = format!(
+                            "loading table {table} from \"{}\": {} counted {rows} rows, the file has {}",
+                            self.file.path.display(),
+                            open.session.whom(),
+                            totals.rows
+                        );
+                        self.table_failed(table, TableTrouble::RowCount, message).await
+                    }
+                    Err(error) => {
+                        let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
+                        let error = open.session.error(error, &doing);
+                        // The server says "the rest of this session is over" with FATAL errors: the session closes.
+                        if error.code().is_none() || !open.session.is_open() {
+                            return Err(error_chain(&error));
+                        }
+                        self.refused(table, error_chain(&error)).await
+                    }
+                }
+            }
+            Current::Skipping | Current::Nothing => Ok(()),
+        }
+    }
+
+    async fn count(&mut self, table: QualifiedName, totals: TableTotals) -> Result<(), String> {
+        self.totals.tables += 1;
+        self.totals.rows += totals.rows;
+        self.totals.bytes += totals.bytes;
+        self.loaded.push(LoadedTable {
+            table,
+            rows: totals.rows,
+        });
+        if self.loaded.len() >= TABLES_PER_EVENT {
+            self.tell_loaded().await;
+        }
+        Ok(())
+    }
+
+    async fn tell_loaded(&mut self) {
+        if !self.loaded.is_empty() {
+            let tables = std::mem::take(&mut self.loaded);
+            let content = self.file.content;
+            self.tell(RestoreEvent::Loaded { content, tables }).await;
+        }
+    }
+
+    async fn refused(&mut self, table: QualifiedName, message: String) -> Result<(), String> {
+        self.table_failed(table, TableTrouble::Refused, message).await
+    }
+
+    async fn table_failed(&mut self, table: QualifiedName, trouble: TableTrouble, message: String) -> Result<(), String> {
+        let content = self.file.content;
+        self.tell(RestoreEvent::TableFailed {
+            content,
+            table,
+            trouble,
+            message,
+        })
+        .await;
+        Ok(())
+    }
+
+    async fn tell(&self, event: RestoreEvent) {
+        let _ = self.shared.events.send(Event::Restore(event)).await;
+    }
+
+    fn target(&self, side: Side) -> Option<&OpenTarget> {
+        match side {
+            Side::Segment => self.segment.as_ref(),
+            Side::Master => self.master.as_ref(),
+        }
+    }
+
+    fn broken(&self, table: &QualifiedName, side: Side) -> String {
+        let whom = self.target(side).map_or("the server", |open| open.session.whom());
+        format!(
+            "the connection to {whom} broke while loading table {table} from \"{}\"; the server's log tells why",
+            self.file.path.display()
+        )
+    }
+
+    async fn open(&mut self, side: Side) -> Result<&mut OpenTarget, String> {
+        let (slot, target) = match side {
+            Side::Segment => (&mut self.segment, self.file.segment.as_ref()),
+            Side::Master => (&mut self.master, Some(&self.shared.start.master)),
+        };
+        if slot.is_none() {
+            let target = target.ok_or("no segment is known for this file")?;
+            let session = open_session(self.shared, target).await?;
+            self.shared
+                .cancels
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(session.cancel_token());
+            *slot = Some(OpenTarget { session, rows: None });
+        }
+        slot.as_mut().ok_or_else(|| "the session was just opened".to_owned())
+    }
+}
+
+async fn open_session(shared: &Shared, target: &LoadTarget) -> Result<Session, String> {
+    let instance = &target.instance;
+    let hosts = if target.local {
+        local_hosts(&instance.data_dir, &instance.address.0, instance.port)
+    } else {
+        vec![instance.address.0.clone()]
+    };
+    let dialect = &shared.start.dialect;
+    let spec = ConnectSpec {
+        hosts,
+        port: instance.port,
+        database: shared.start.login.database.clone(),
+        login: shared.login.clone(),
+        utility_setting: dialect.utility_setting.clone().filter(|_| target.utility),
+        application_name: "gpdbrestore".to_owned(),
+        whom: instance.to_string(),
+    };
+    let session = Session::open(&spec).await.map_err(|error| error_chain(&error))?;
+    for setting in dialect.dump_session_settings() {
+        session
+            .run(&setting, "preparing the session")
+            .await
+            .map_err(|error| error_chain(&error))?;
+    }
+    Ok(session)
+}
+
+/// Our own statement: the file's may rely on a search path, and its text is in the file's encoding.
+fn copy_statement(block: &CopyBlock) -> String {
+    if !block.with_oids {
+        return copy::copy_in_statement(&block.table, block.columns.as_deref());
+    }
+    // `copy_in_statement` cannot say it, and the old form is known to all servers that have object ids.
+    let columns: Vec<String> = block.columns.iter().flatten().map(|c| quote_ident(c)).collect();
+    let columns = if columns.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", columns.join(", "))
+    };
+    format!("COPY {}{columns} FROM STDIN WITH OIDS", block.table.sql())
+}
