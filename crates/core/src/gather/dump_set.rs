@@ -14,21 +14,6 @@ use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, FileNaming, SetN
 use crate::words::refusal::Refusal;
 use crate::worker::hex;
 
-/// The key behind `-t`, with the complaints of the original.
-pub fn parse_key(text: &str) -> Result<TimestampKey, Refusal> {
-    let digits_in_a_row = text
-        .as_bytes()
-        .split(|b| !b.is_ascii_digit())
-        .any(|run| run.len() >= 14);
-    if !digits_in_a_row {
-        return Err(Refusal::failed(
-            "Invalid timestamp specified, please specify in the following format: YYYYMMDDHHMMSS.",
-        ));
-    }
-    text.parse()
-        .map_err(|_| Refusal::failed(format!("Invalid timestamp: \"{text}\"")))
-}
-
 /// Finds the set under a root (`-u` or the master's data directory), reads its report and manifest, and refuses what is
 /// not whole.
 pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {

@@ -14,33 +14,6 @@ use crate::words::dialect::HashFamily;
 use crate::words::ids::{ContentId, DbId};
 use crate::words::layout::SetNames;
 
-/// What is asked for, as far as a restore of a whole set needs it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RestoreOptions {
-    /// `-t`, as typed.
-    pub key: String,
-    /// `-u`.
-    pub backup_root: Option<PathBuf>,
-    /// `--prefix`, as typed.
-    pub prefix: String,
-    /// `-d`.
-    pub master_data_directory: Option<PathBuf>,
-    /// `-e`.
-    pub recreate: bool,
-    /// `-a`.
-    pub no_prompt: bool,
-    /// `--redirect`.
-    pub redirect: Option<String>,
-    pub no_analyze: bool,
-    pub no_ao_statistics: bool,
-    /// `--report-status-dir`.
-    pub report_status_dir: Option<PathBuf>,
-    /// `--remote-bin`.
-    pub remote_bin: Option<PathBuf>,
-    /// `-B`: logins at a time.
-    pub parallel: Option<usize>,
-}
-
 /// A set that was found on the master.
 #[derive(Debug, Clone)]
 pub struct DumpSet {

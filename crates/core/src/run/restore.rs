@@ -24,11 +24,11 @@ use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_addre
 use crate::gather::dump_set;
 use crate::plan::restore::places::{self, Missing};
 use crate::plan::restore::routes::{Routes, plan_routes};
-use crate::plan::restore::{DataFile, DumpSet, RestoreOptions};
+use crate::plan::restore::{DataFile, DumpSet};
+use crate::plan::restore_request::RestoreRequest;
 use crate::words::cluster::{HostName, Instance};
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
-use crate::words::ids::Prefix;
 use crate::words::job::{LoadRoute, LoginAs};
 use crate::words::layout::{DumpFileKind, dump_directory};
 use crate::words::names::QualifiedName;
@@ -37,25 +37,22 @@ use crate::worker::restore_segment::{LoadTarget, RestoreFile, RestoreStart};
 
 const PROGRAM: &str = "gpdbrestore";
 
-/// Logins to other hosts at a time, unless `-B` says otherwise.
-const PARALLEL_LOGINS: usize = 64;
-
 /// SQL errors that are told on the screen; the status files have all.
 const TOLD_ERRORS: usize = 50;
 
 /// Longest wait for servers to take cancel requests when the run is stopped.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Restores the set that the options name.
+/// Restores the set that the request name.
 pub async fn run(
     environment: &Environment,
-    options: &RestoreOptions,
+    request: &RestoreRequest,
     confirm: Confirm<'_>,
     cancel: CancellationToken,
 ) -> Result<Exit, Refusal> {
     let stops = Stops::default();
     tokio::select! {
-        result = restore(environment, options, confirm, &stops) => result,
+        result = restore(environment, request, confirm, &stops) => result,
         // The sessions and the workers went with the future above; what runs on the servers is told to end.
         () = cancel.cancelled() => {
             stops.cancel_all().await;
@@ -66,45 +63,37 @@ pub async fn run(
 
 async fn restore(
     environment: &Environment,
-    options: &RestoreOptions,
+    request: &RestoreRequest,
     confirm: Confirm<'_>,
     stops: &Stops,
 ) -> Result<Exit, Refusal> {
-    let key = dump_set::parse_key(&options.key)?;
-    let prefix = Prefix::from_option(&options.prefix).map_err(|error| Refusal::failed(error.to_string()))?;
-    let data_dir = options
-        .master_data_directory
-        .as_deref()
-        .or(environment.master_data_directory.as_deref());
-    let address = master_address(environment, data_dir, PROGRAM)?;
+    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
     let around = read_surroundings(&address, &environment.host_full)
         .await
         .map_err(|error| refusal_of(&error))?;
-    let data_dir = data_dir.unwrap_or(&around.cluster.master().data_dir).to_owned();
-    let root = options.backup_root.as_deref().unwrap_or(&data_dir);
-    let set = dump_set::read_dump_set(root, &prefix, key)?;
+    let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
+    let set = dump_set::read_dump_set(root, &request.prefix, request.key)?;
     let scene = Scene {
         environment,
-        options,
-        database: options.redirect.clone().unwrap_or_else(|| set.database.clone()),
+        request,
+        database: request.redirect.clone().unwrap_or_else(|| set.database.clone()),
         address,
         around,
-        data_dir,
         set,
         stops,
     };
     let maintenance = scene.open("template1").await?;
     let exists = scene.database_exists(&maintenance).await?;
-    if !exists && !options.recreate && options.redirect.is_none() {
+    if !exists && !request.recreate && request.redirect.is_none() {
         return Err(Refusal::known(format!(
             "Database {} does not exist and -e option not supplied",
             scene.database
         )));
     }
-    for line in restore_lines::parameters(options, &scene.set, &scene.around.cluster) {
+    for line in restore_lines::parameters(request, &scene.set, &scene.around.cluster) {
         tracing::info!("{line}");
     }
-    if !options.no_prompt && !confirm()? {
+    if request.confirm && !confirm()? {
         tracing::info!("User abort requested, Exiting...");
         return Ok(Exit::Aborted);
     }
@@ -122,7 +111,7 @@ async fn restore(
     maintenance.close().await;
     let report_directory = scene.report_directory();
     let arguments = restore_lines::engine_arguments(
-        options,
+        request,
         &scene.set,
         &environment.host_full,
         scene.around.cluster.master().port,
@@ -168,7 +157,7 @@ async fn restore(
         master: &master,
         load: &load,
         directory: report_directory.as_deref(),
-        master_directory: &scene.data_dir,
+        master_directory: &request.master_data_dir,
         now: chrono::Local::now().naive_local(),
     });
     for problem in fleet.write_files(records).await {
@@ -184,12 +173,11 @@ async fn restore(
 /// What is known once the set was found.
 struct Scene<'a> {
     environment: &'a Environment,
-    options: &'a RestoreOptions,
+    request: &'a RestoreRequest,
     /// The database that is restored into.
     database: String,
     address: MasterAddress,
     around: Surroundings,
-    data_dir: PathBuf,
     set: DumpSet,
     stops: &'a Stops,
 }
@@ -267,13 +255,13 @@ impl Scene<'_> {
             }
         }
         let hosts: BTreeSet<HostName> = self.around.cluster.instances().map(|i| i.host.clone()).collect();
-        let launcher = launcher(self.environment, self.options.remote_bin.clone());
-        RestoreFleet::start(&launcher, hosts, self.options.parallel.unwrap_or(PARALLEL_LOGINS)).await
+        let launcher = launcher(self.environment, self.request.remote_bin.clone());
+        RestoreFleet::start(&launcher, hosts, self.request.parallel).await
     }
 
     async fn find_files(&self, fleet: &mut RestoreFleet) -> Result<Vec<DataFile>, Refusal> {
         let own_names = [self.environment.host.clone(), self.environment.host_full.clone()];
-        let root = self.options.backup_root.as_deref();
+        let root = self.request.backup_root.as_deref();
         let search = places::search(&self.set, &self.around.cluster, root, &own_names);
         let found = fleet.find(&search).await?;
         places::choose(&self.set, &self.around.cluster, root, &own_names, &found).map_err(|missing| refuse_missing(&missing))
@@ -287,17 +275,17 @@ impl Scene<'_> {
         cdatabase: &Cdatabase,
     ) -> Result<Vec<String>, Refusal> {
         let name = &self.database;
-        let create = self.options.recreate || !exists;
+        let create = self.request.recreate || !exists;
         if !create {
             return Ok(Vec::new());
         }
         restore_database::check_creatable(maintenance, cdatabase).await?;
-        if self.options.recreate {
+        if self.request.recreate {
             tracing::info!("Dropping Database {name}");
             restore_database::drop_database(maintenance, &self.around.dialect, name).await?;
             tracing::info!("Dropped Database {name}");
         }
-        if self.options.redirect.is_none() {
+        if self.request.redirect.is_none() {
             tracing::info!(
                 "Invoking sql file: {}",
                 dump_set::ddl_path(&self.set, DumpFileKind::Cdatabase).display()
@@ -430,10 +418,10 @@ impl Scene<'_> {
 
     /// Where report and status files go, when not to the data directories.
     fn report_directory(&self) -> Option<PathBuf> {
-        if let Some(directory) = &self.options.report_status_dir {
+        if let Some(directory) = &self.request.report_status_dir {
             return Some(directory.clone());
         }
-        let directory = dump_directory(self.options.backup_root.as_deref()?, self.set.names.key);
+        let directory = dump_directory(self.request.backup_root.as_deref()?, self.set.names.key);
         if tempfile::tempfile_in(&directory).is_ok() {
             return Some(directory);
         }
@@ -454,10 +442,10 @@ impl Scene<'_> {
             .run("RESET ALL; SET statement_timeout = 0", "going on after the restore")
             .await
             .map_err(|error| refusal_of(&error))?;
-        if !self.options.no_ao_statistics {
+        if self.request.ao_stats {
             restore_after::update_ao_statistics(session, &self.around.dialect).await?;
         }
-        if self.options.no_analyze {
+        if !self.request.analyze {
             for line in restore_lines::ANALYZE_BYPASSED {
                 tracing::warn!("{line}");
             }

@@ -2,14 +2,15 @@
 
 use std::path::Path;
 
-use crate::plan::restore::{DumpSet, RestoreOptions};
+use crate::plan::restore::DumpSet;
+use crate::plan::restore_request::RestoreRequest;
 use crate::words::cluster::{Cluster, FaultTolerance};
 use crate::words::layout::{Compression, DUMP_DIR, FileNaming};
 
 const RULE: &str = "------------------------------------------";
 
 /// The parameter table.
-pub fn parameters(options: &RestoreOptions, set: &DumpSet, cluster: &Cluster) -> Vec<String> {
+pub fn parameters(request: &RestoreRequest, set: &DumpSet, cluster: &Cluster) -> Vec<String> {
     let on = |yes: bool| if yes { "On" } else { "Off" };
     let mut lines = vec![
         RULE.to_owned(),
@@ -17,11 +18,11 @@ pub fn parameters(options: &RestoreOptions, set: &DumpSet, cluster: &Cluster) ->
         RULE.to_owned(),
         "Restore type               = Full Database".to_owned(),
         format!("Database to be restored    = {}", set.database),
-        format!("Drop and re-create db      = {}", on(options.recreate)),
+        format!("Drop and re-create db      = {}", on(request.recreate)),
         "Restore method             = Restore specific timestamp".to_owned(),
     ];
     lines.extend(
-        options
+        request
             .redirect
             .as_ref()
             .map(|name| format!("Redirect Restore database  = {name}")),
@@ -47,7 +48,7 @@ pub fn parameters(options: &RestoreOptions, set: &DumpSet, cluster: &Cluster) ->
 
 /// The arguments that the original gives to `gp_restore`. We start no such program; scripts look for the line.
 pub fn engine_arguments(
-    options: &RestoreOptions,
+    request: &RestoreRequest,
     set: &DumpSet,
     host: &str,
     port: u16,
@@ -56,7 +57,7 @@ pub fn engine_arguments(
     report_directory: Option<&Path>,
 ) -> String {
     let date = format!("{DUMP_DIR}/{}", set.names.key.date_dir());
-    let directory = match &options.backup_root {
+    let directory = match &request.backup_root {
         Some(root) => root.join(date).display().to_string(),
         None => date,
     };
@@ -85,7 +86,7 @@ pub fn engine_arguments(
         name.push(c);
     }
     text.push_str(&format!(" -d \"{name}\""));
-    if options.no_ao_statistics {
+    if !request.ao_stats {
         text.push_str(" --gp-nostats");
     }
     text
