@@ -113,7 +113,11 @@ pub async fn read_sessions_of(
     database: &str,
     limit: usize,
 ) -> Result<Vec<String>, Error> {
-    let pid = if dialect.pg_version.0 >= 90200 { "pid" } else { "procpid" };
+    let pid = if dialect.pg_version.0 >= 90200 {
+        "pid"
+    } else {
+        "procpid"
+    };
     let sql = format!(
         "SELECT {pid}, usename, client_addr FROM pg_catalog.pg_stat_activity WHERE datname = {} \
          AND {pid} <> pg_backend_pid() ORDER BY {pid} LIMIT {limit}",

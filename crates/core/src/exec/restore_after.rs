@@ -24,7 +24,10 @@ pub async fn update_ao_statistics(session: &Session, dialect: &Dialect) -> Resul
 /// ANALYZE of the whole database; whether it was done.
 pub async fn analyze_database(session: &Session, database: &str) -> bool {
     tracing::info!("Commencing analyze of {database} database, please wait");
-    match session.run("ANALYZE", &format!("analyzing database \"{database}\"")).await {
+    match session
+        .run("ANALYZE", &format!("analyzing database \"{database}\""))
+        .await
+    {
         Ok(()) => {
             tracing::info!("Analyze of {database} completed without error");
             true

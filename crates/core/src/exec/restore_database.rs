@@ -87,7 +87,10 @@ pub async fn create_database(session: &Session, name: &str, statements: &[String
         match other_locale(statement) {
             // Encoding or locale do not fit this server: the rows fit any database of the encoding under locale C.
             Some(plain) if matches!(first.code(), Some("22023" | "42809" | "42704" | "42601")) => {
-                session.run(&plain, &doing).await.map_err(|_| could_not_create(name, &first))?;
+                session
+                    .run(&plain, &doing)
+                    .await
+                    .map_err(|_| could_not_create(name, &first))?;
                 tracing::warn!(
                     "Database {name} was created with locale C, because the one of the set cannot be had here: {}",
                     error_chain(&first)
@@ -131,17 +134,30 @@ fn owner_of(statement: &str) -> Option<String> {
             }
             None
         }
-        None => rest.split_whitespace().next().map(|word| word.trim_end_matches(';').to_owned()),
+        None => rest
+            .split_whitespace()
+            .next()
+            .map(|word| word.trim_end_matches(';').to_owned()),
     }
 }
 
 /// The same statement under locale C, whatever it says of locales.
 fn other_locale(statement: &str) -> Option<String> {
     let (head, tail) = statement.split_once(" OWNER = ")?;
-    let locale_words = [" LC_COLLATE", " LC_CTYPE", " LOCALE", " ICU_LOCALE", " COLLATION_VERSION", " ICU_RULES"];
+    let locale_words = [
+        " LC_COLLATE",
+        " LC_CTYPE",
+        " LOCALE",
+        " ICU_LOCALE",
+        " COLLATION_VERSION",
+        " ICU_RULES",
+    ];
     let end = locale_words.iter().filter_map(|word| tail.find(word)).min();
     let tail = &tail[..end.unwrap_or(tail.len())];
-    Some(format!("{head} OWNER = {} LC_COLLATE = 'C' LC_CTYPE = 'C'", tail.trim_end()))
+    Some(format!(
+        "{head} OWNER = {} LC_COLLATE = 'C' LC_CTYPE = 'C'",
+        tail.trim_end()
+    ))
 }
 
 #[cfg(test)]

@@ -99,12 +99,15 @@ impl RestoreFleet {
         }
         let deadline = Instant::now() + FIND_LIMIT;
         while open > 0 {
-            let FleetEvent { host, event } = tokio::time::timeout_at(deadline, self.fleet.next()).await.map_err(|_| {
-                Refusal::failed(format!(
-                    "looking for the data files took more than {} seconds",
-                    FIND_LIMIT.as_secs()
-                ))
-            })?;
+            let FleetEvent { host, event } =
+                tokio::time::timeout_at(deadline, self.fleet.next())
+                    .await
+                    .map_err(|_| {
+                        Refusal::failed(format!(
+                            "looking for the data files took more than {} seconds",
+                            FIND_LIMIT.as_secs()
+                        ))
+                    })?;
             match event {
                 Ok(Event::Found { files }) => {
                     let Some((directory, _)) = queues[host].pop_front() else {

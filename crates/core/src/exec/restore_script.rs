@@ -130,7 +130,11 @@ impl Runner<'_> {
 
     fn refused(&mut self, text: &str, entry: Option<&Entry>, error: &Error) {
         let code = error.code().unwrap_or_default();
-        let message = error_chain(error);
+        let message = match error {
+            // Which server and which file is plain from where the line stands; the entry is not.
+            Error::Statement { message, .. } => format!("{}: {message}", self.name_of(entry)),
+            other => error_chain(other),
+        };
         match expected(text, entry, code) {
             true => tracing::info!("Passed over: {message}"),
             false => {
@@ -149,8 +153,8 @@ impl Runner<'_> {
     }
 
     fn name_of(&self, entry: Option<&Entry>) -> String {
-        let what = match entry {
-            None => "a statement outside of all entries".to_owned(),
+        match entry {
+            None => format!("statement outside of all entries of {}", self.context.file),
             Some(Entry {
                 kind,
                 name,
@@ -158,15 +162,16 @@ impl Runner<'_> {
                 ..
             }) => format!("{kind} {schema}.{name}"),
             Some(Entry { kind, name, .. }) => format!("{kind} {name}"),
-        };
-        format!("{what} of {}", self.context.file)
+        }
     }
 
     /// `COMMENT ON DATABASE x` names the database that was dumped.
     fn for_target(&self, text: &str) -> Option<String> {
         let (set, target) = (self.context.set_database, self.context.target_database);
         let rest = text.strip_prefix("COMMENT ON DATABASE ")?;
-        let rest = rest.strip_prefix(set).or_else(|| rest.strip_prefix(&quote_ident(set)))?;
+        let rest = rest
+            .strip_prefix(set)
+            .or_else(|| rest.strip_prefix(&quote_ident(set)))?;
         (set != target && rest.starts_with(' ')).then(|| format!("COMMENT ON DATABASE {}{rest}", quote_ident(target)))
     }
 
@@ -196,27 +201,35 @@ impl Runner<'_> {
         match self.session.one(&sql, "converting a statement").await {
             Ok(Some(text)) => Ok(text),
             Ok(None) => Err("the server converted it to nothing".to_owned()),
-            Err(error) => Err(format!("it could not be converted and was not run: {}", error_chain(&error))),
+            Err(error) => Err(format!(
+                "it could not be converted and was not run: {}",
+                error_chain(&error)
+            )),
         }
     }
 }
 
 /// Errors that a sound set meets on a sound server.
 fn expected(text: &str, entry: Option<&Entry>, code: &str) -> bool {
-    let begins = |words: &str| text.get(..words.len()).is_some_and(|head| head.eq_ignore_ascii_case(words));
+    let begins = |words: &str| {
+        text.get(..words.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(words))
+    };
     // A setting that another version has, unless it says something that this server cannot do.
-    let foreign_setting = begins("SET ")
-        && !begins("SET SESSION AUTHORIZATION")
-        && !begins("SET search_path")
-        && !begins("SET default_tablespace")
-        && !(begins("SET default_with_oids") && text.ends_with("true"))
-        && matches!(code, "42704" | "22023" | "0A000" | "42601");
+    let means_something = ["SET SESSION AUTHORIZATION", "SET search_path", "SET default_tablespace"]
+        .into_iter()
+        .any(begins)
+        || (begins("SET default_with_oids") && text.ends_with("true"));
+    let foreign_setting =
+        begins("SET ") && !means_something && matches!(code, "42704" | "22023" | "0A000" | "42601");
     // Every database of Greenplum 6 and later, and of PostgreSQL, is born with it.
     let language = entry.is_some_and(|e| e.kind == EntryKind::ProceduralLanguage) && code == "42710";
     // The schema that every database is born with.
     let public = entry.is_some_and(|e| e.kind == EntryKind::Schema && e.name == "public") && code == "42P06";
     // The drops in front of a post-data file: 4.3 writes them without IF EXISTS.
-    let drop = entry.is_none() && (begins("DROP ") || begins("ALTER TABLE ONLY")) && matches!(code, "42704" | "42P01" | "3F000");
+    let drop = entry.is_none()
+        && (begins("DROP ") || begins("ALTER TABLE ONLY"))
+        && matches!(code, "42704" | "42P01" | "3F000");
     foreign_setting || language || public || drop
 }
 
@@ -244,7 +257,10 @@ mod tests {
 
     #[test]
     fn the_encoding_of_a_script_is_read() {
-        assert_eq!(client_encoding(b"SET client_encoding = 'LATIN1'").as_deref(), Some("LATIN1"));
+        assert_eq!(
+            client_encoding(b"SET client_encoding = 'LATIN1'").as_deref(),
+            Some("LATIN1")
+        );
         assert_eq!(client_encoding(b"SET client_min_messages = warning"), None);
     }
 }

@@ -139,11 +139,12 @@ fn no_report(root: &Path, name: &str, key: TimestampKey, path: &Path) -> Refusal
         .map(|entry| entry.path().join(name))
         .find(|candidate| candidate.is_file());
     match elsewhere {
-        Some(found) => Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display()))
-            .with_hint(format!(
+        Some(found) => {
+            Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display())).with_hint(format!(
                 "the report lies at {}; a set must lie in the directory of its own date",
                 found.display()
-            )),
+            ))
+        }
         None => Refusal::failed(format!("Unable to locate report file for timestamp {key}")).with_hint(format!(
             "it was looked for at {}; -u names another root, --prefix the prefix of the set",
             path.display()
@@ -154,11 +155,8 @@ fn no_report(root: &Path, name: &str, key: TimestampKey, path: &Path) -> Refusal
 fn read_manifest(directory: &Path, names: &SetNames, must_be_there: bool) -> Result<Option<Manifest>, Refusal> {
     let path = directory.join(names.of_set(DumpFileKind::Manifest));
     let incomplete = |reason: String| {
-        Refusal::failed(format!(
-            "the dump set {} is incomplete or damaged: {reason}",
-            names.key
-        ))
-        .with_hint("nothing was changed; restore another set, or look into the log of that dump")
+        Refusal::failed(format!("the dump set {} is incomplete or damaged: {reason}", names.key))
+            .with_hint("nothing was changed; restore another set, or look into the log of that dump")
     };
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -171,8 +169,8 @@ fn read_manifest(directory: &Path, names: &SetNames, must_be_there: bool) -> Res
         }
         Err(error) => return Err(could_not_read(&path, &error)),
     };
-    let manifest =
-        Manifest::parse(&text).map_err(|error| incomplete(format!("{}: {}", path.display(), crate::db::error_chain(&error))))?;
+    let manifest = Manifest::parse(&text)
+        .map_err(|error| incomplete(format!("{}: {}", path.display(), crate::db::error_chain(&error))))?;
     let mut problems = manifest.problems();
     if manifest.key != names.key || manifest.prefix != names.prefix {
         problems.push(format!("it belongs to set {}{}", manifest.prefix, manifest.key));

@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::NaiveDateTime;
 use tokio_postgres::{CancelToken, NoTls};
 use tokio_util::sync::CancellationToken;
 
-use super::{Confirm, refusal_of, restore_lines};
+use super::{interrupted, refusal_of, restore_lines};
 use crate::db::{Session, catalog, target};
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
@@ -43,20 +44,22 @@ const TOLD_ERRORS: usize = 50;
 /// Longest wait for servers to take cancel requests when the run is stopped.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Restores the set that the request name.
+/// Restores the set that the request names. `now` gives the local time; `confirm` asks whether to go on, and is not called
+/// when the request says that nobody is to be asked.
 pub async fn run(
     environment: &Environment,
     request: &RestoreRequest,
-    confirm: Confirm<'_>,
-    cancel: CancellationToken,
+    now: fn() -> NaiveDateTime,
+    confirm: impl AsyncFn() -> Result<bool, Refusal>,
+    cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
     let stops = Stops::default();
     tokio::select! {
-        result = restore(environment, request, confirm, &stops) => result,
+        result = restore(environment, request, now, confirm, &stops) => result,
         // The sessions and the workers went with the future above; what runs on the servers is told to end.
         () = cancel.cancelled() => {
             stops.cancel_all().await;
-            Err(super::interrupted())
+            Err(interrupted())
         }
     }
 }
@@ -64,7 +67,8 @@ pub async fn run(
 async fn restore(
     environment: &Environment,
     request: &RestoreRequest,
-    confirm: Confirm<'_>,
+    now: fn() -> NaiveDateTime,
+    confirm: impl AsyncFn() -> Result<bool, Refusal>,
     stops: &Stops,
 ) -> Result<Exit, Refusal> {
     let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
@@ -93,7 +97,7 @@ async fn restore(
     for line in restore_lines::parameters(request, &scene.set, &scene.around.cluster) {
         tracing::info!("{line}");
     }
-    if request.confirm && !confirm()? {
+    if request.confirm && !confirm().await? {
         tracing::info!("User abort requested, Exiting...");
         return Ok(Exit::Aborted);
     }
@@ -105,7 +109,9 @@ async fn restore(
     let files = scene.find_files(&mut fleet).await?;
 
     let mut master = MasterOutcome {
-        errors: scene.prepare_database(&maintenance, exists, &definitions.cdatabase).await?,
+        errors: scene
+            .prepare_database(&maintenance, exists, &definitions.cdatabase)
+            .await?,
         failure: None,
     };
     maintenance.close().await;
@@ -133,7 +139,15 @@ async fn restore(
     }
     let mut load = LoadOutcome::default();
     let data = scene
-        .pre_data_and_data(&session, &pre_data, &definitions, &mut fleet, &files, &mut master, &mut load)
+        .pre_data_and_data(
+            &session,
+            &pre_data,
+            &definitions,
+            &mut fleet,
+            &files,
+            &mut master,
+            &mut load,
+        )
         .await;
     if let Err(failure) = &data {
         master.failure = Some(failure.text.clone());
@@ -158,7 +172,7 @@ async fn restore(
         load: &load,
         directory: report_directory.as_deref(),
         master_directory: &request.master_data_dir,
-        now: chrono::Local::now().naive_local(),
+        now: now(),
     });
     for problem in fleet.write_files(records).await {
         tracing::warn!("{problem}");
@@ -213,8 +227,8 @@ impl Definitions {
 
 fn parse_script<'a>(text: &'a [u8], path: &Path) -> Result<Script<'a>, Refusal> {
     let cut = "nothing was changed; the file was cut off, or its dump failed: restore another set";
-    let script = Script::parse(text)
-        .map_err(|error| Refusal::failed(format!("{}: {error}", path.display())).with_hint(cut))?;
+    let script =
+        Script::parse(text).map_err(|error| Refusal::failed(format!("{}: {error}", path.display())).with_hint(cut))?;
     if script.toc().trailer.is_none() {
         return Err(Refusal::failed(format!(
             "{} does not end with the line \"-- Greenplum Database database dump complete\"",
@@ -264,7 +278,8 @@ impl Scene<'_> {
         let root = self.request.backup_root.as_deref();
         let search = places::search(&self.set, &self.around.cluster, root, &own_names);
         let found = fleet.find(&search).await?;
-        places::choose(&self.set, &self.around.cluster, root, &own_names, &found).map_err(|missing| refuse_missing(&missing))
+        places::choose(&self.set, &self.around.cluster, root, &own_names, &found)
+            .map_err(|missing| refuse_missing(&missing))
     }
 
     /// Drops and creates as asked; returns the errors that do not end the restore.
@@ -340,7 +355,13 @@ impl Scene<'_> {
         let tables = target::read_target_tables(session, dialect)
             .await
             .map_err(|error| refusal_of(&error))?;
-        let routes = plan_routes(&self.set, &self.around.cluster, dialect, &tables, &outcome.existing_tables);
+        let routes = plan_routes(
+            &self.set,
+            &self.around.cluster,
+            dialect,
+            &tables,
+            &outcome.existing_tables,
+        );
         *load = fleet.load(self.jobs(files, &routes)).await;
         if load.all_read() {
             self.compare_rows(&routes, load);
@@ -426,9 +447,7 @@ impl Scene<'_> {
             return Some(directory);
         }
         let directory = directory.display();
-        tracing::warn!(
-            "Backup directory {directory} is not writable. Error No write access permission on {directory}"
-        );
+        tracing::warn!("Backup directory {directory} is not writable. Error No write access permission on {directory}");
         tracing::warn!(
             "Since --report-status-dir option is not specified, report and status file will be written in segment data \
              directory."
@@ -510,9 +529,7 @@ fn verdict(master: &MasterOutcome, load: &LoadOutcome) -> Result<Exit, Refusal> 
             .with_hint("the restore report and the status files have every error; the database is not complete"));
     }
     if !errors.is_empty() {
-        tracing::warn!(
-            "gpdbrestore finished but ERRORS were found, please check the restore report file for details"
-        );
+        tracing::warn!("gpdbrestore finished but ERRORS were found, please check the restore report file for details");
         return Ok(Exit::Warnings);
     }
     tracing::info!("gpdbrestore finished successfully");
@@ -533,9 +550,10 @@ impl Stops {
 
     async fn cancel_all(&self) {
         let tokens = std::mem::take(&mut *self.tokens.lock().unwrap_or_else(PoisonError::into_inner));
-        let asked = tokens.into_iter().map(|token| async move { token.cancel_query(NoTls).await });
+        let asked = tokens
+            .into_iter()
+            .map(|token| async move { token.cancel_query(NoTls).await });
         // A server that is gone must not hold us.
         let _ = tokio::time::timeout(CANCEL_LIMIT, futures_util::future::join_all(asked)).await;
     }
 }
-

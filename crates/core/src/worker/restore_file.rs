@@ -11,9 +11,7 @@ use tokio_postgres::CopyInSink;
 
 use super::file_reader::{self, Chunk};
 use super::protocol::Event;
-use super::restore_segment::{
-    Cancels, LoadTarget, LoadedTable, RestoreEvent, RestoreFile, RestoreStart, TableTrouble,
-};
+use super::restore_segment::{Cancels, LoadTarget, LoadedTable, RestoreEvent, RestoreFile, RestoreStart, TableTrouble};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{self, RowEncoding};
 use crate::db::{Session, error_chain};
@@ -154,7 +152,11 @@ impl Loader<'_> {
 
     /// Where the rows of a table go; `None` when not anywhere.
     fn side_of(&self, table: &QualifiedName) -> Option<Side> {
-        let route = self.shared.routes.get(table).unwrap_or(&self.shared.start.default_route);
+        let route = self
+            .shared
+            .routes
+            .get(table)
+            .unwrap_or(&self.shared.start.default_route);
         match route {
             LoadRoute::Direct if self.file.segment.is_some() => Some(Side::Segment),
             LoadRoute::Direct | LoadRoute::ThroughMaster => Some(Side::Master),
@@ -273,7 +275,12 @@ impl Loader<'_> {
         self.table_failed(table, TableTrouble::Refused, message).await
     }
 
-    async fn table_failed(&mut self, table: QualifiedName, trouble: TableTrouble, message: String) -> Result<(), String> {
+    async fn table_failed(
+        &mut self,
+        table: QualifiedName,
+        trouble: TableTrouble,
+        message: String,
+    ) -> Result<(), String> {
         let content = self.file.content;
         self.tell(RestoreEvent::TableFailed {
             content,

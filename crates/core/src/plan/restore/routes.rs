@@ -73,7 +73,8 @@ pub fn plan_routes(
         LoadRoute::ThroughMaster
     };
     let exceptions = target.iter().filter_map(|table| {
-        let was_there = preexisting.contains(&table.name) || table.root.as_ref().is_some_and(|r| preexisting.contains(r));
+        let was_there =
+            preexisting.contains(&table.name) || table.root.as_ref().is_some_and(|r| preexisting.contains(r));
         let route = situation.route(table, source.get(&table.name).copied(), was_there);
         (route != default).then(|| (table.name.clone(), route))
     });
