@@ -9,11 +9,11 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use gpdump_core::cli::program::{self, Begun, Program};
+use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
 use gpdump_core::plan::restore_request::RestoreRequest;
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::exit::Exit;
-use gpdump_core::words::refusal::Refusal;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -56,13 +56,14 @@ fn work(begun: &Begun) -> anyhow::Result<Exit> {
     })?
 }
 
-/// The one place where the work itself is called.
 async fn restore(
-    _environment: &Environment,
-    _request: &RestoreRequest,
-    _cancel: CancellationToken,
+    environment: &Environment,
+    request: &RestoreRequest,
+    cancel: CancellationToken,
 ) -> anyhow::Result<Exit> {
-    Err(Refusal::known("this build cannot restore yet: gpdump_core::run::restore is not called").into())
+    let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_RESTORE, &cancel).await? == Answer::Yes);
+    let now = || chrono::Local::now().naive_local();
+    Ok(gpdump_core::run::restore::run(environment, request, now, confirm, &cancel).await?)
 }
 
 /// Tasks that still block when the work is over (a read from the terminal) do not keep the program.

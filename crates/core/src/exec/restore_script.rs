@@ -220,8 +220,7 @@ fn expected(text: &str, entry: Option<&Entry>, code: &str) -> bool {
         .into_iter()
         .any(begins)
         || (begins("SET default_with_oids") && text.ends_with("true"));
-    let foreign_setting =
-        begins("SET ") && !means_something && matches!(code, "42704" | "22023" | "0A000" | "42601");
+    let foreign_setting = begins("SET ") && !means_something && matches!(code, "42704" | "22023" | "0A000" | "42601");
     // Every database of Greenplum 6 and later, and of PostgreSQL, is born with it.
     let language = entry.is_some_and(|e| e.kind == EntryKind::ProceduralLanguage) && code == "42710";
     // The schema that every database is born with.
