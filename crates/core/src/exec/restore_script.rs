@@ -136,7 +136,7 @@ impl Runner<'_> {
             other => error_chain(other),
         };
         match expected(text, entry, code) {
-            true => tracing::info!("Passed over: {message}"),
+            true => tracing::debug!("Passed over: {message}"),
             false => {
                 if code == "42P07"
                     && let Some(entry) = entry
