@@ -149,7 +149,7 @@ fn pre_data(script: &Script, parts: &[Part], extras: &extras::Extras) -> Vec<u8>
         writer.entry_with(&entries[i], |body| extras.mend(&entries[i], body));
         // The value goes behind all that is said about its sequence in one place.
         let next = chosen.get(n + 1).map(|&next| &entries[next]);
-        if !next.is_some_and(|next| continues_sequence(next)) {
+        if !next.is_some_and(continues_sequence) {
             extras.sequence_behind(&entries[..=i], &mut writer, &mut done);
         }
     }

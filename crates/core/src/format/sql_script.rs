@@ -4,7 +4,7 @@
 //! SET search_path = s1, pg_catalog;               -> Statement
 //! CREATE RULE r AS ON INSERT TO t DO (a; b);      -> one Statement
 //! COPY t (a, b) FROM stdin;                       -> CopyBlock, 1 row
-//! 1	x
+//! 1  x            (a tab between)
 //! \.
 //! \connect other                                  -> MetaCommand: psql would run it, we never do
 //! ```
