@@ -1,10 +1,9 @@
 //! What a restore asks and tells the server that it restores into.
 
 use super::{Error, Session};
-use crate::plan::restore::routes::TargetTable;
 use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog};
 use crate::words::names::{QualifiedName, quote_literal};
-use crate::words::relation::Distribution;
+use crate::words::relation::{Distribution, TargetTable};
 
 /// Every table that rows can be loaded into, with how it is spread.
 pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<Vec<TargetTable>, Error> {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dialect::HashFamily;
 use super::ids::Oid;
 use super::names::QualifiedName;
 
@@ -55,4 +56,17 @@ pub struct SequenceState {
     pub owner: String,
     pub last_value: i64,
     pub is_called: bool,
+}
+
+/// A table of the target database, after the set's own definitions were applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetTable {
+    pub name: QualifiedName,
+    /// The root of its partition hierarchy.
+    pub root: Option<QualifiedName>,
+    pub distribution: Distribution,
+    /// Of this table: Greenplum 6 and later can have both kinds.
+    pub hash_family: HashFamily,
+    /// Segments that it is spread over; `None` when the catalog does not say: all.
+    pub segments: Option<usize>,
 }

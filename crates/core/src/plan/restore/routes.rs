@@ -10,20 +10,7 @@ use crate::words::cluster::Cluster;
 use crate::words::dialect::{Dialect, HashFamily};
 use crate::words::job::LoadRoute;
 use crate::words::names::QualifiedName;
-use crate::words::relation::Distribution;
-
-/// A table of the target database, after the set's own definitions were applied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TargetTable {
-    pub name: QualifiedName,
-    /// The root of its partition hierarchy.
-    pub root: Option<QualifiedName>,
-    pub distribution: Distribution,
-    /// Of this table: Greenplum 6 and later can have both kinds.
-    pub hash_family: HashFamily,
-    /// Segments that it is spread over; `None` when the catalog does not say: all.
-    pub segments: Option<usize>,
-}
+use crate::words::relation::{Distribution, TargetTable};
 
 /// The routes of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
