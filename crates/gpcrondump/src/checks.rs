@@ -84,6 +84,8 @@ pub static CHECKS: &[Check] = &[
     ask("57", catalog_schema),
     // From here on what the original checks later (1.5), or stumbles over in the middle of a dump.
     ask("1.5", filter_for_several),
+    failed("--all-databases", &[&["--all-databases"], &["-x"]], "-x can not be selected with --all-databases option"),
+    failed("--all-databases", &[&["--all-databases"], &["-K"]], "-K can not be selected with --all-databases option"),
     ask("-B", |asked| refuse_if(asked.options.int("-B").is_some_and(|n| n <= 0), || Finding::failed("WorkerPool(): numWorkers should be greater than 0."))),
     ask("--cut-timeout", |asked| refuse_if(asked.options.int("--cut-timeout").is_some_and(|n| n < 0), || Finding::failed("--cut-timeout must be 0 or more seconds"))),
     ask("Data Domain", data_domain_and_netbackup),
@@ -102,7 +104,6 @@ pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--exclude-table-file", "dump the whole database"),
     ("--incremental", "make a full dump"),
     ("--list-filter-tables", "it belongs to --incremental, which is not built either"),
-    ("--prefix", "use -u with a directory of its own to keep sets apart"),
     ("--list-backup-files", "the manifest of a finished dump lists its files"),
     ("--rsyncable", "use -z and let rsync compress"),
     ("-g", "copy the configuration files yourself"),
@@ -175,6 +176,7 @@ fn database_of_the_environment(asked: &Asked) -> Option<Finding> {
         "--ddboost-user",
         "--ddboost-config-remove",
         "--ddboost-show-config",
+        "--all-databases",
     ];
     if is_given(asked, &needs_none) {
         return None;
@@ -340,7 +342,7 @@ fn unreadable(file: &str, error: &std::io::Error) -> String {
 }
 
 fn filter_for_several(asked: &Asked) -> Option<Finding> {
-    if databases(asked) < 2 {
+    if databases(asked) < 2 && !asked.options.has("--all-databases") {
         return None;
     }
     for (set, text) in [

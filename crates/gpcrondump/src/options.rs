@@ -12,6 +12,11 @@ pub static GROUPS: &[OptionGroup] = &[
                 "DATABASE",
                 "database to dump; without it the one that PGDATABASE names",
             ),
+            flag(
+                &["--all-databases"],
+                "dump every database but templates, gpperfmon and those that allow no connections",
+            )
+            .of(Origin::Ours),
             list(&["-s"], "SCHEMA", "dump only this schema"),
             text(&["--schema-file"], "FILE", "as -s, one name per line of FILE"),
             list(&["-S"], "SCHEMA", "dump all but this schema"),

@@ -7,6 +7,7 @@ use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::optparse::Parsed;
 use gpdump_core::cli::program::{master_data_directory, verbosity};
 use gpdump_core::gplog::LogLevel;
+use gpdump_core::plan::databases::Databases;
 use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest};
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadKey, BadPrefix, Prefix, TimestampKey};
@@ -29,13 +30,9 @@ pub fn resolve(options: &Parsed, environment: &Environment) -> (Vec<(LogLevel, S
 }
 
 fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Refusal> {
-    let mut databases: Vec<String> = options.values("-x").into_iter().map(str::to_owned).collect();
-    if databases.is_empty() {
-        databases.extend(environment.pg.database.clone());
-    }
     let key = options.text("-K").map(str::parse::<TimestampKey>).transpose();
     Ok(DumpRequest {
-        databases,
+        databases: databases(options, environment),
         master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
             Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
                 .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
@@ -63,6 +60,17 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
     })
+}
+
+fn databases(options: &Parsed, environment: &Environment) -> Databases {
+    if options.has("--all-databases") {
+        return Databases::All;
+    }
+    let mut names: Vec<String> = options.values("-x").into_iter().map(str::to_owned).collect();
+    if names.is_empty() {
+        names.extend(environment.pg.database.clone());
+    }
+    Databases::Named(names)
 }
 
 /// The number was checked before.
@@ -105,7 +113,7 @@ mod tests {
         assert_eq!(
             request("-a").unwrap(),
             DumpRequest {
-                databases: vec!["sales".into()],
+                databases: Databases::Named(vec!["sales".into()]),
                 master_data_dir: "/data/master/gpseg-1".into(),
                 backup_root: None,
                 prefix: Prefix::none(),
@@ -125,14 +133,14 @@ mod tests {
 
     #[test]
     fn every_built_option_reaches_the_request() {
-        let line =
-            "-x a -x b,c -z -u /backup -d /m -B 3 -H -q -v -f 0 --cut-timeout 5 --remote-bin /opt/bin -y f stray";
+        let line = "-x a -x b,c --prefix nightly -z -u /backup -d /m -B 3 -H -q -v -f 0 --cut-timeout 5 --remote-bin /opt/bin -y f stray";
         assert_eq!(
             request(line).unwrap(),
             DumpRequest {
-                databases: vec!["a".into(), "b,c".into()],
+                databases: Databases::Named(vec!["a".into(), "b,c".into()]),
                 master_data_dir: "/m".into(),
                 backup_root: Some("/backup".into()),
+                prefix: Prefix::from_option("nightly").unwrap(),
                 compression: Compression::None,
                 disk_check: DiskCheck::Bypassed,
                 history: false,
@@ -152,6 +160,7 @@ mod tests {
             request("-a -K 20240102030405").unwrap().key,
             Some("20240102030405".parse().unwrap())
         );
+        assert_eq!(request("-a --all-databases").unwrap().databases, Databases::All);
         assert_eq!(request("-f 25").unwrap().disk_check, DiskCheck::KeepFree(25));
         assert_eq!(request("-b").unwrap().disk_check, DiskCheck::Bypassed);
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::{Error, Session};
 use crate::words::cluster::{Cluster, HostName, Instance, Role};
+use crate::words::database::DatabaseEntry;
 use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, PgVersion, Product, TopologySource};
 use crate::words::ids::{ContentId, DbId};
 use crate::words::names::quote_literal;
@@ -165,6 +166,24 @@ fn instance_of(row: &[Option<String>]) -> Option<Instance> {
         host,
         port: port.as_deref()?.parse().ok()?,
         data_dir: PathBuf::from(data_dir.as_deref()?),
+    })
+}
+
+/// All databases of the server, by name.
+pub async fn read_databases(session: &Session) -> Result<Vec<DatabaseEntry>, Error> {
+    let sql = "SELECT datname, datistemplate, datallowconn FROM pg_catalog.pg_database ORDER BY 1";
+    let rows = session.rows(sql, "reading the list of databases").await?;
+    Ok(rows.into_iter().filter_map(|row| database_entry(&row)).collect())
+}
+
+fn database_entry(row: &[Option<String>]) -> Option<DatabaseEntry> {
+    let [name, is_template, allows_connections] = row else {
+        return None;
+    };
+    Some(DatabaseEntry {
+        name: name.clone()?,
+        is_template: is_template.as_deref()? == "t",
+        allows_connections: allows_connections.as_deref()? == "t",
     })
 }
 

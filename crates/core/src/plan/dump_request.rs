@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::databases::Databases;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
 use crate::words::layout::Compression;
@@ -12,8 +13,7 @@ use crate::words::layout::Compression;
 /// Everything that one run of `gpcrondump` was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DumpRequest {
-    /// In the order given, as typed: a name may hold a comma, or be a list of the 4.3 kind.
-    pub databases: Vec<String>,
+    pub databases: Databases,
     /// Absolute.
     pub master_data_dir: PathBuf,
     /// Absolute; `None`: each instance's own data directory.

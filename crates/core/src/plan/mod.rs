@@ -1,5 +1,6 @@
 //! Decisions, pure: what will be dumped, restored, deleted, and why.
 
+pub mod databases;
 pub mod dump_request;
 pub mod restore;
 pub mod restore_request;

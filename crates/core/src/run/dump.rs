@@ -1,20 +1,22 @@
 //! `gpcrondump`: every database in turn, each as a set of its own.
 
-use std::path::PathBuf;
-
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{error, info, warn};
 
 use super::dump_database::{self, DumpContext};
-use super::{dump_lines, interrupted, refusal_of};
+use super::{dump_key, dump_lines, interrupted, refusal_of};
+use crate::cli::failure;
 use crate::db::catalog;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
+use crate::plan::databases;
 use crate::plan::dump_request::DumpRequest;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
-use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName};
 use crate::words::refusal::Refusal;
+
+/// The name under which failures are told.
+const PROGRAM: &str = "gpcrondump";
 
 /// Dumps all databases of the request. `now` gives the local time; `confirm` asks whether to go on, and is not called
 /// when the request says that nobody is to be asked.
@@ -25,108 +27,140 @@ pub async fn run(
     confirm: impl AsyncFn() -> Result<bool, Refusal>,
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
-    let address = master_address(environment, Some(&request.master_data_dir), "gpcrondump")?;
+    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
     let gather = async {
         let surroundings = read_surroundings(&address, &environment.host_full)
             .await
             .map_err(|error| refusal_of(&error))?;
-        check_databases(&address, &surroundings, &request.databases).await?;
-        Ok(surroundings)
+        let databases = choose_databases(&address, request).await?;
+        Ok((surroundings, databases))
     };
-    let surroundings = tokio::select! {
-        surroundings = gather => surroundings?,
+    let (surroundings, databases) = tokio::select! {
+        gathered = gather => gathered?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
-    if request.databases.len() > 1 {
-        info!("Configuring for multiple database dump");
+    let run = Run {
+        environment,
+        request,
+        address: &address,
+        surroundings: &surroundings,
+        now,
+    };
+    match databases.as_slice() {
+        [database] => {
+            let dumped = run.dump(database, None, &confirm, cancel).await?;
+            Ok(dumped.exit)
+        }
+        _ => run.dump_several(&databases, &confirm, cancel).await,
     }
-    let master_data_dir = &request.master_data_dir;
-    let mut worst = Exit::Ok;
-    for database in &request.databases {
-        let key = request.key.unwrap_or_else(|| TimestampKey::of(now()));
-        let root = request.backup_root.clone().unwrap_or_else(|| master_data_dir.clone());
-        refuse_future_dump(&root, request, key)?;
+}
+
+/// What every database of a run is dumped with.
+struct Run<'a> {
+    environment: &'a Environment,
+    request: &'a DumpRequest,
+    address: &'a MasterAddress,
+    surroundings: &'a Surroundings,
+    now: fn() -> chrono::NaiveDateTime,
+}
+
+/// How it went with one database.
+struct DatabaseEnd {
+    key: TimestampKey,
+    exit: Exit,
+}
+
+impl Run<'_> {
+    /// A failure is told at once and does not keep the others from being dumped; a signal and the word "no" do.
+    async fn dump_several(
+        &self,
+        databases: &[String],
+        confirm: &impl AsyncFn() -> Result<bool, Refusal>,
+        cancel: &CancellationToken,
+    ) -> Result<Exit, Refusal> {
+        info!("Configuring for multiple database dump");
+        let mut used = None;
+        let mut ends = Vec::new();
+        for database in databases {
+            match self.dump(database, used, confirm, cancel).await {
+                Ok(end) if end.exit == Exit::Aborted => return Ok(Exit::Aborted),
+                Ok(end) => {
+                    used = Some(end.key);
+                    ends.push(Some(end));
+                }
+                Err(refusal) if cancel.is_cancelled() => return Err(refusal),
+                Err(refusal) => {
+                    for (level, line) in failure::lines(PROGRAM, &refusal, None) {
+                        level.log(&line);
+                    }
+                    ends.push(None);
+                }
+            }
+        }
+        let mut worst = Exit::Ok;
+        for (database, end) in databases.iter().zip(&ends) {
+            let key = end.as_ref().map(|end| end.key.to_string());
+            let exit = end.as_ref().map_or(Exit::Failed, |end| end.exit);
+            let line = databases::outcome_line(database, key.as_deref().map(|key| (key, exit == Exit::Ok)));
+            match exit {
+                Exit::Ok => info!("{line}"),
+                Exit::Warnings => warn!("{line}"),
+                _ => error!("{line}"),
+            }
+            worst = worst.max(exit);
+        }
+        Ok(worst)
+    }
+
+    async fn dump(
+        &self,
+        database: &str,
+        used: Option<TimestampKey>,
+        confirm: &impl AsyncFn() -> Result<bool, Refusal>,
+        cancel: &CancellationToken,
+    ) -> Result<DatabaseEnd, Refusal> {
+        let request = self.request;
+        let master_data_dir = &request.master_data_dir;
+        let root = request.backup_root.as_ref().unwrap_or(master_data_dir);
+        let key = dump_key::choose(root, request, self.now, used).await?;
         if request.confirm {
             let mdd = master_data_dir.display().to_string();
-            for line in dump_lines::dump_parameters(request, database, address.port, &mdd) {
+            for line in dump_lines::dump_parameters(request, database, self.address.port, &mdd) {
                 info!("{line}");
             }
             if !confirm().await? {
                 info!("User abort requested, Exiting...");
-                return Ok(Exit::Aborted);
+                let exit = Exit::Aborted;
+                return Ok(DatabaseEnd { key, exit });
             }
         }
         let context = DumpContext {
-            environment,
+            environment: self.environment,
             request,
-            address: &address,
-            surroundings: &surroundings,
-            launcher: launcher(environment, request.remote_bin.clone()),
+            address: self.address,
+            surroundings: self.surroundings,
+            launcher: launcher(self.environment, request.remote_bin.clone()),
             master_data_dir: master_data_dir.clone(),
-            database: database.clone(),
+            database: database.to_owned(),
             key,
-            now,
+            now: self.now,
         };
-        worst = worst.max(dump_database::run(&context, cancel).await?);
+        let exit = dump_database::run(&context, cancel).await?;
+        Ok(DatabaseEnd { key, exit })
     }
-    Ok(worst)
 }
 
 /// All databases must be there before the first is dumped.
-async fn check_databases(
-    address: &MasterAddress,
-    surroundings: &Surroundings,
-    databases: &[String],
-) -> Result<(), Refusal> {
+async fn choose_databases(address: &MasterAddress, request: &DumpRequest) -> Result<Vec<String>, Refusal> {
     let session = address.open("template1").await.map_err(|error| refusal_of(&error))?;
-    for database in databases {
-        let found = catalog::read_database(&session, &surroundings.dialect, database).await;
-        if found.map_err(|error| refusal_of(&error))?.is_none() {
-            return Err(Refusal::known(format!("Database {database} does not exist.")));
-        }
-    }
+    let existing = catalog::read_databases(&session)
+        .await
+        .map_err(|error| refusal_of(&error))?;
     session.close().await;
-    Ok(())
-}
-
-/// A newer set with the same prefix means that the clock was set back, or that the key is in use (`gpcrondump.md` 2.4).
-fn refuse_future_dump(root: &PathBuf, request: &DumpRequest, key: TimestampKey) -> Result<(), Refusal> {
-    let mut dates: Vec<PathBuf> = match std::fs::read_dir(root.join(DUMP_DIR)) {
-        Ok(entries) => entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .filter(|path| is_date(path))
-            .collect(),
-        Err(_) => return Ok(()),
-    };
-    dates.sort_unstable_by(|a, b| b.cmp(a));
-    for date in dates {
-        let names = std::fs::read_dir(&date)
-            .map_err(|error| Refusal::failed(format!("could not list directory \"{}\": {error}", date.display())))?;
-        let newest = names
-            .filter_map(Result::ok)
-            .filter_map(|entry| DumpFileName::parse(entry.file_name().to_str()?, &request.prefix))
-            .filter(|name| name.kind == DumpFileKind::Report)
-            .map(|name| name.key)
-            .max();
-        if let Some(newest) = newest {
-            return if newest >= key {
-                Err(
-                    Refusal::failed("There is a future dated backup on the system preventing new backups").with_hint(
-                        format!("the set {newest} in \"{}\" is not older than {key}", date.display()),
-                    ),
-                )
-            } else {
-                Ok(())
-            };
-        }
+    let chosen = databases::choose(&request.databases, &existing)?;
+    if chosen.len() > 1 && request.key.is_some() {
+        // A list of the 4.3 kind is seen to be one only here.
+        return Err(Refusal::known("multi-database backup is not supported with -K option"));
     }
-    Ok(())
-}
-
-fn is_date(path: &std::path::Path) -> bool {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit()))
-        && path.is_dir()
+    Ok(chosen)
 }

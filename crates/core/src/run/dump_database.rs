@@ -225,12 +225,21 @@ async fn dump(context: &DumpContext<'_>, sessions: &Sessions, fleet: &mut DumpFl
 
 /// The lines that the original prints before it starts its engine.
 fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
+    if !names.prefix.is_empty() {
+        info!(
+            "Creating filter file: {}",
+            directory.join(names.of_set(DumpFileKind::Filter)).display()
+        );
+    }
     info!(
         "Creating filter file: {}",
         directory.join(names.of_set(DumpFileKind::Table)).display()
     );
     if names.compression == Compression::Gzip {
         info!("Adding compression parameter");
+    }
+    if !names.prefix.is_empty() {
+        info!("Adding --prefix");
     }
     info!("Adding --no-expand-children");
     info!(

@@ -2,6 +2,7 @@
 
 pub mod dump;
 pub mod dump_database;
+mod dump_key;
 pub mod dump_lines;
 pub mod restore;
 pub mod restore_lines;

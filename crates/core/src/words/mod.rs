@@ -3,6 +3,7 @@
 //! A value that is not valid cannot exist: constructors check, and what they checked need not be checked again.
 
 pub mod cluster;
+pub mod database;
 pub mod dialect;
 pub mod environment;
 pub mod exit;

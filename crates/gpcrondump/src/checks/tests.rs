@@ -437,6 +437,24 @@ fn every_check_speaks_the_words_of_the_original() {
             "Cannot exclude specific tables if multiple database dumps are requested",
         ),
         (
+            "1.5",
+            "--all-databases -t a.b",
+            NST,
+            "Cannot supply a table dump list if multiple database dumps are requested",
+        ),
+        (
+            "--all-databases",
+            "--all-databases -x d",
+            EX,
+            "-x can not be selected with --all-databases option",
+        ),
+        (
+            "--all-databases",
+            "--all-databases -K 20240102030405",
+            EX,
+            "-K can not be selected with --all-databases option",
+        ),
+        (
             "-B",
             "-x d -B 0",
             EX,

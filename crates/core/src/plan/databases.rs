@@ -1,0 +1,130 @@
+//! Which databases a run dumps, in which order, and with which keys.
+
+use crate::words::database::DatabaseEntry;
+use crate::words::refusal::Refusal;
+
+/// What was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Databases {
+    /// As typed, in this order: a name may hold a comma, or be a list of the 4.3 kind.
+    Named(Vec<String>),
+    /// `--all-databases`.
+    All,
+}
+
+/// Databases that belong to the monitoring of the server; it writes them anew by itself.
+const OF_THE_SERVER: &[&str] = &["gpperfmon"];
+
+/// Names every database of the run once. All of them exist.
+///
+/// Greenplum 4.3 took one comma-separated list with `-x`, Greenplum 5 a name that may hold commas: a name that exists is
+/// that name, else a list whose every part exists is that list.
+pub fn choose(asked: &Databases, existing: &[DatabaseEntry]) -> Result<Vec<String>, Refusal> {
+    let exists = |name: &str| existing.iter().any(|database| database.name == name);
+    let mut chosen: Vec<String> = Vec::new();
+    match asked {
+        Databases::All => chosen.extend(
+            existing
+                .iter()
+                .filter(|database| {
+                    !database.is_template
+                        && database.allows_connections
+                        && !OF_THE_SERVER.contains(&database.name.as_str())
+                })
+                .map(|database| database.name.clone()),
+        ),
+        Databases::Named(names) => {
+            for name in names {
+                if exists(name) {
+                    chosen.push(name.clone());
+                    continue;
+                }
+                let parts: Vec<&str> = name.split(',').map(str::trim).filter(|part| !part.is_empty()).collect();
+                let missing: Vec<&str> = parts.iter().copied().filter(|part| !exists(part)).collect();
+                if parts.is_empty() || !missing.is_empty() {
+                    let refusal = Refusal::known(format!("Database {name} does not exist."));
+                    return Err(match parts.len() {
+                        0 | 1 => refusal,
+                        _ => refusal.with_hint(format!(
+                            "taken as a list of names, {} of them does not exist either: {}.",
+                            missing.len(),
+                            missing.join(", ")
+                        )),
+                    });
+                }
+                chosen.extend(parts.into_iter().map(str::to_owned));
+            }
+        }
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    chosen.retain(|name| seen.insert(name.clone()));
+    if chosen.is_empty() {
+        return Err(Refusal::known("There is no database to dump")
+            .with_hint("--all-databases leaves out templates, databases that allow no connections, and gpperfmon."));
+    }
+    Ok(chosen)
+}
+
+/// One line per database when a run of several is over.
+pub fn outcome_line(database: &str, dumped: Option<(&str, bool)>) -> String {
+    match dumped {
+        Some((key, true)) => format!("Database {database}: dumped, timestamp key {key}"),
+        Some((key, false)) => format!("Database {database}: dumped with warnings, timestamp key {key}"),
+        None => format!("Database {database}: NOT dumped"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(names: &[&str]) -> Vec<DatabaseEntry> {
+        let entry = |name: &&str| DatabaseEntry {
+            name: (*name).to_owned(),
+            is_template: name.starts_with("template"),
+            allows_connections: *name != "template0" && *name != "closed",
+        };
+        names.iter().map(entry).collect()
+    }
+
+    fn named(names: &[&str]) -> Databases {
+        Databases::Named(names.iter().map(|&name| name.to_owned()).collect())
+    }
+
+    #[test]
+    fn a_comma_is_part_of_a_name_that_exists_and_else_makes_a_list() {
+        let existing = server(&["a", "b", "a,b", "c d"]);
+        for (asked, chosen) in [
+            (&["a"][..], &["a"][..]),
+            (&["b", "a", "b"], &["b", "a"]),
+            (&["a,b"], &["a,b"]),
+            (&["b,a"], &["b", "a"]),
+            (&["b, a,", "c d"], &["b", "a", "c d"]),
+        ] {
+            assert_eq!(choose(&named(asked), &existing).unwrap(), chosen, "{asked:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_does_not_exist_is_refused_before_anything_is_dumped() {
+        let existing = server(&["a", "b"]);
+        for (asked, text) in [
+            (&["a", "nosuch"][..], "Database nosuch does not exist."),
+            (&["a,nosuch"], "Database a,nosuch does not exist."),
+            (&[","], "Database , does not exist."),
+            (&["A"], "Database A does not exist."),
+        ] {
+            assert_eq!(choose(&named(asked), &existing).unwrap_err().text, text, "{asked:?}");
+        }
+        let hint = choose(&named(&["a,nosuch"]), &existing).unwrap_err().hint.unwrap();
+        assert!(hint.contains("nosuch"), "{hint}");
+    }
+
+    #[test]
+    fn all_databases_are_those_that_people_fill() {
+        let existing = server(&["a", "closed", "gpperfmon", "postgres", "template0", "template1"]);
+        assert_eq!(choose(&Databases::All, &existing).unwrap(), ["a", "postgres"]);
+        assert!(choose(&Databases::All, &server(&["template1"])).is_err());
+    }
+}

@@ -1,0 +1,77 @@
+//! The timestamp key of a set: later than every set that is there (`gpcrondump.md` 2.2, 2.4).
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::plan::dump_request::DumpRequest;
+use crate::words::ids::{Prefix, TimestampKey};
+use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName};
+use crate::words::refusal::Refusal;
+
+/// The key of `-K`, or the present second; `used` is that of the database before in this run. Waits for the next second
+/// where a set has this one already.
+pub(super) async fn choose(
+    root: &Path,
+    request: &DumpRequest,
+    now: fn() -> chrono::NaiveDateTime,
+    used: Option<TimestampKey>,
+) -> Result<TimestampKey, Refusal> {
+    loop {
+        let key = request.key.unwrap_or_else(|| TimestampKey::of(now()));
+        let newest = match newest_set(root, &request.prefix)? {
+            Some((newest, directory)) if Some(newest) > used => Some((newest, Some(directory))),
+            _ => used.map(|used| (used, None)),
+        };
+        match newest {
+            // A run that ended within this second is no sign of a clock that was set back.
+            Some((newest, _)) if newest == key && request.key.is_none() => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Some((newest, directory)) if newest >= key => {
+                let place = directory.map_or_else(
+                    || "of this run".to_owned(),
+                    |directory| format!("in \"{}\"", directory.display()),
+                );
+                return Err(
+                    Refusal::failed("There is a future dated backup on the system preventing new backups")
+                        .with_hint(format!("the set {newest} {place} is not older than {key}")),
+                );
+            }
+            _ => return Ok(key),
+        }
+    }
+}
+
+/// The newest set with this prefix, by the reports in the newest date directory that has one.
+fn newest_set(root: &Path, prefix: &Prefix) -> Result<Option<(TimestampKey, PathBuf)>, Refusal> {
+    let mut dates: Vec<PathBuf> = match std::fs::read_dir(root.join(DUMP_DIR)) {
+        Ok(entries) => entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .filter(|path| is_date(path))
+            .collect(),
+        Err(_) => return Ok(None),
+    };
+    dates.sort_unstable_by(|a, b| b.cmp(a));
+    for date in dates {
+        let names = std::fs::read_dir(&date)
+            .map_err(|error| Refusal::failed(format!("could not list directory \"{}\": {error}", date.display())))?;
+        let newest = names
+            .filter_map(Result::ok)
+            .filter_map(|entry| DumpFileName::parse(entry.file_name().to_str()?, prefix))
+            .filter(|name| name.kind == DumpFileKind::Report)
+            .map(|name| name.key)
+            .max();
+        if let Some(newest) = newest {
+            return Ok(Some((newest, date)));
+        }
+    }
+    Ok(None)
+}
+
+fn is_date(path: &Path) -> bool {
+    path.file_name()
+        .and_then(|name| name.to_str())
+        .is_some_and(|name| name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit()))
+        && path.is_dir()
+}
