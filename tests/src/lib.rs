@@ -71,6 +71,14 @@ pub fn golden(path: &str) -> Vec<String> {
         .collect()
 }
 
+/// Changes what the test database holds, so that a restore which does nothing cannot pass for one.
+pub fn spoil(cluster: &Cluster) {
+    cluster.sql(
+        DEMO,
+        "DROP VIEW sales.\"View of View\"; DELETE FROM sales.customer; CREATE TABLE public.stray ()",
+    );
+}
+
 /// All files below the dump directories of all instances.
 pub fn dump_files(cluster: &Cluster) -> Vec<PathBuf> {
     let mut files = Vec::new();

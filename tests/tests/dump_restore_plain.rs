@@ -2,7 +2,7 @@
 
 use gpdump_testkit::Plain;
 use gpdump_testkit::compare::{Snapshot, assert_same};
-use gpdump_tests::{DEMO, dump, restore};
+use gpdump_tests::{DEMO, dump, restore, spoil};
 
 #[test]
 #[ignore = "the programs are being built"]
@@ -11,6 +11,7 @@ fn one_plain_server_is_dumped_and_restored() {
     server.load_warehouse(DEMO);
     let before = Snapshot::take(&server, DEMO);
     let key = dump(&server, &[]);
+    spoil(&server);
     restore(&server, &key, &["-e"]);
     assert_same(&before, &Snapshot::take(&server, DEMO));
 }

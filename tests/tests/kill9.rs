@@ -49,24 +49,60 @@ fn when_the_program_is_killed_its_workers_end_and_the_set_counts_as_incomplete()
     dump(&cluster, &[]);
 }
 
+/// The workers of a program that the test started.
+fn workers(program: &Child) -> Vec<u32> {
+    let is_worker = |pid: &u32| {
+        let cmdline = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
+        cmdline.is_ok_and(|words| words.contains("__worker"))
+    };
+    descendants(program.id()).into_iter().filter(is_worker).collect()
+}
+
 #[test]
 #[ignore = "the programs are being built"]
 fn a_worker_that_is_killed_fails_the_dump() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
     let (mut program, holder) = stuck_dump(&cluster);
-    let is_worker = |pid: &u32| {
-        let cmdline = std::fs::read_to_string(format!("/proc/{pid}/cmdline"));
-        cmdline.is_ok_and(|words| words.contains("worker"))
-    };
-    let workers: Vec<u32> = descendants(program.id()).into_iter().filter(is_worker).collect();
+    let workers = workers(&program);
     assert_eq!(workers.len(), 1, "one worker per host");
     signal(workers[0], Signal::KILL);
-    assert_eq!(end_within(SOON, &mut program).code(), Some(2));
+    // The program may wait for its locks on the master as long as it is allowed to.
+    assert_eq!(end_within(Duration::from_secs(90), &mut program).code(), Some(2));
     holder.sql("ROLLBACK");
     within(SOON, "no session of the program is left", || {
         sessions(&cluster).is_empty()
     });
+}
+
+#[test]
+#[ignore = "the programs are being built"]
+fn a_dump_whose_worker_was_killed_is_complete_or_has_no_manifest() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.load_warehouse(DEMO);
+    for moment in [50, 100, 150, 200, 250, 300, 400].map(Duration::from_millis) {
+        let manifests = || {
+            dump_files(&cluster)
+                .into_iter()
+                .filter(|p| p.to_string_lossy().contains("manifest"))
+                .count()
+        };
+        let before = manifests();
+        let mut program = Program::new("gpcrondump", &cluster).args(["-a", "-x", DEMO]).spawn();
+        std::thread::sleep(moment);
+        for worker in workers(&program) {
+            signal(worker, Signal::KILL);
+        }
+        let status = end_within(SOON, &mut program).code();
+        let new = manifests() - before;
+        assert!(
+            matches!((status, new), (Some(0), 1) | (Some(2), 0)),
+            "{status:?}, {new} manifests, {moment:?}"
+        );
+        within(SOON, "no session of the program is left", || {
+            sessions(&cluster).is_empty()
+        });
+    }
 }
 
 #[test]

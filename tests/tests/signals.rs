@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_testkit::{Cluster, ClusterSpec, Program};
-use gpdump_tests::{DEMO, dump, dump_files, end_within, restore, sessions, signal, within};
+use gpdump_tests::{DEMO, dump, dump_files, end_within, restore, sessions, signal, spoil, within};
 use rustix::process::Signal;
 
 const SOON: Duration = Duration::from_secs(5);
@@ -72,6 +72,7 @@ fn a_restore_ended_at_any_moment_can_be_done_again() {
     cluster.load_warehouse(DEMO);
     let before = Snapshot::take(&cluster, DEMO);
     let key = dump(&cluster, &[]);
+    spoil(&cluster);
     for moment in moments().step_by(2) {
         let mut program = Program::new("gpdbrestore", &cluster)
             .args(["-a", "-e", "-t", &key])

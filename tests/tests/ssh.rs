@@ -2,7 +2,7 @@
 
 use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_testkit::{Cluster, ClusterSpec, Program, Sshd};
-use gpdump_tests::DEMO;
+use gpdump_tests::{DEMO, spoil};
 
 fn cluster_with_remote_segment() -> (Cluster, Sshd) {
     let sshd = Sshd::start("127.0.0.2");
@@ -36,6 +36,7 @@ fn a_segment_behind_ssh_is_dumped_and_restored_over_one_login_each() {
         .run()
         .expect_status(0);
     assert_eq!(logins(), 1, "{}", sshd.log());
+    spoil(&cluster);
     Program::new("gpdbrestore", &cluster)
         .args(["-a", "-e", "-t", &dumped.timestamp_key()])
         .env("GPDUMP_SSH", sshd.client())

@@ -34,6 +34,8 @@ fn redact(word: &str) -> String {
     if before.ends_with("db_dumps") {
         return format!("{before}{}", digits(path));
     }
+    // Where $GPHOME is not set, the programs name it instead of the directory.
+    let before = before.trim_end_matches("$GPHOME");
     let end = path.trim_end_matches([':', ',', '.']).len();
     let (path, after) = path.split_at(end);
     let inside = path.find("/db_dumps").map_or("", |at| &path[at..]);
