@@ -15,28 +15,51 @@ use gpdump_testkit::{Cluster, Program, repository};
 /// Database of most tests.
 pub const DEMO: &str = "demo";
 
-/// Makes database `demo` with something of everything that the cluster can hold.
+/// Database of the tests that run on somebody's Greenplum too: a name that nobody else will have.
+pub const ANYWHERE: &str = "gpdump_end_to_end";
+
+/// Makes the database with something of everything that the cluster can hold. A database of that name which we did not
+/// make is somebody's, and stays as it is.
 pub fn load(cluster: &Cluster) {
     if cluster.is_own() {
-        cluster.load_warehouse(DEMO);
+        cluster.load_warehouse(ANYWHERE);
         return;
     }
-    let _ = cluster.try_sql("postgres", &format!("DROP DATABASE {DEMO}"));
-    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
+    const MARK: &str = "made by the end-to-end tests of gpcrondump; may be dropped";
+    let found = cluster.sql(
+        "postgres",
+        &format!(
+            "SELECT coalesce(shobj_description(oid, 'pg_database'), '') FROM pg_database WHERE datname = '{ANYWHERE}'"
+        ),
+    );
+    if let Some(row) = found.first() {
+        assert_eq!(row[0].as_deref(), Some(MARK), "database {ANYWHERE} is not ours to drop");
+        cluster.sql("postgres", &format!("DROP DATABASE {ANYWHERE}"));
+    }
+    cluster.sql("postgres", &format!("CREATE DATABASE {ANYWHERE}"));
+    cluster.sql("postgres", &format!("COMMENT ON DATABASE {ANYWHERE} IS '{MARK}'"));
     let data = repository().join("tests/data");
-    cluster.load_file(DEMO, &data.join("greenplum.sql"));
+    cluster.load_file(ANYWHERE, &data.join("greenplum.sql"));
     let base = cluster.sql("postgres", "SHOW server_version_num");
-    if base[0][0].as_deref() >= Some("090400") {
-        cluster.load_file(DEMO, &data.join("greenplum6.sql"));
+    let base: u32 = base[0][0].as_deref().unwrap_or_default().parse().unwrap();
+    if base >= 90_400 {
+        cluster.load_file(ANYWHERE, &data.join("greenplum6.sql"));
     }
 }
 
 /// `gpcrondump -a -x demo` and more options; the key of the set.
 pub fn dump(cluster: &Cluster, more: &[&str]) -> String {
-    let program = Program::new("gpcrondump", cluster)
-        .args(["-a", "-x", DEMO])
-        .args(more.iter().copied());
-    program.run().expect_status(0).timestamp_key()
+    dump_of(DEMO, cluster, more)
+}
+
+/// The same for another database.
+pub fn dump_of(database: &str, cluster: &Cluster, more: &[&str]) -> String {
+    let args = ["-a", "-x", database].into_iter().chain(more.iter().copied());
+    Program::new("gpcrondump", cluster)
+        .args(args)
+        .run()
+        .expect_status(0)
+        .timestamp_key()
 }
 
 /// `gpdbrestore -a -t KEY` with more options, expected to end well.
@@ -75,7 +98,7 @@ pub fn golden(path: &str) -> Vec<String> {
 pub fn spoil(cluster: &Cluster) {
     cluster.sql(
         DEMO,
-        "DROP VIEW sales.\"View of View\"; DELETE FROM sales.customer; CREATE TABLE public.stray ()",
+        "DROP VIEW sales.\"View of View\"; DELETE FROM sales.orders; CREATE TABLE public.stray ()",
     );
 }
 

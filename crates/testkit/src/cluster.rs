@@ -158,12 +158,11 @@ impl Cluster {
             user: user.clone(),
             utility: None,
         };
-        let known = master.sql(
-            "postgres",
-            "SELECT name FROM pg_settings WHERE name IN ('gp_role', 'gp_session_role') ORDER BY 1 DESC",
-        );
-        // Up to Greenplum 6 both exist, and only the second may be set by a client.
-        let utility = known.first().and_then(|row| row[0].clone());
+        // Up to Greenplum 6 both exist, and only the first may be set by a client; it is not in pg_settings.
+        let utility = ["gp_session_role", "gp_role"]
+            .into_iter()
+            .find(|name| master.try_sql("postgres", &format!("SHOW {name}")).is_ok())
+            .map(str::to_owned);
         let has_datadir = master.sql(
             "postgres",
             "SELECT 1 FROM pg_attribute WHERE attrelid = 'gp_segment_configuration'::regclass AND attname = 'datadir'",
