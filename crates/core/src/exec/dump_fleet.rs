@@ -143,6 +143,21 @@ impl DumpFleet {
         }
     }
 
+    /// Does something else while an eye is kept on the workers. `None` when one of them failed before it was done: what
+    /// the master waits for (a lock, say) may then never come.
+    pub async fn alongside<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        tokio::pin!(work);
+        loop {
+            if !self.failures.is_empty() {
+                return None;
+            }
+            tokio::select! {
+                done = &mut work => return Some(done),
+                event = self.fleet.next() => drop(self.note(event)),
+            }
+        }
+    }
+
     /// Gives all files their names.
     pub async fn publish(&mut self) {
         self.fleet.send_all(&Request::Publish).await;

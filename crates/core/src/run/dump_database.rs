@@ -131,30 +131,35 @@ async fn dump(context: &DumpContext<'_>, sessions: &Sessions, fleet: &mut DumpFl
         None => return Ok(after::failed(context, fleet, &names, &directories).await),
     };
     // DDL is read and split while the rows are copied.
-    let (texts, ()) = {
-        let ddl = ddl::make_ddl(
-            context,
-            &sessions.snapshot,
-            &cut.relations,
-            &cut.jobs,
-            cut.pg_dump,
-            &database,
-        );
+    let ddl = ddl::make_ddl(
+        context,
+        &sessions.snapshot,
+        &cut.relations,
+        &cut.jobs,
+        cut.pg_dump,
+        &database,
+    );
+    tokio::pin!(ddl);
+    let mut texts = None;
+    {
         let copying = fleet.copy();
-        tokio::pin!(ddl, copying);
+        tokio::pin!(copying);
         tokio::select! {
-            texts = &mut ddl => match texts {
-                Ok(texts) => (Ok(texts), copying.await),
-                // Without DDL there is no dump; the workers are stopped by the caller.
-                Err(refusal) => return Err(refusal),
-            },
-            () = &mut copying => (ddl.await, ()),
+            // Without DDL there is no dump; the workers are stopped by the caller.
+            made = &mut ddl => {
+                texts = Some(made?);
+                copying.await;
+            }
+            () = &mut copying => {}
         }
-    };
-    let texts = texts?;
+    }
     if !fleet.all_well() {
         return Ok(after::failed(context, fleet, &names, &directories).await);
     }
+    let texts = match texts {
+        Some(texts) => texts,
+        None => ddl.await?,
+    };
     let state = files::read_state(&sessions.snapshot, dialect).await?;
     // The locks were held to the end if, and only if, this session is still in its transaction.
     sessions

@@ -11,6 +11,7 @@ use crate::format::database_acl;
 use crate::format::ddl_split::{self, MovedLeaf, SplitInput};
 use crate::run::refusal_of;
 use crate::tools::pg_dump::RunningPgDump;
+use crate::words::dialect::Dialect;
 use crate::words::job::TableJob;
 use crate::words::names::{QualifiedName, quote_ident_if_needed, quote_literal};
 use crate::words::refusal::Refusal;
@@ -79,11 +80,11 @@ pub(super) async fn make_ddl(
     Ok(MasterTexts {
         pre_data: files.pre_data,
         post_data: files.post_data,
-        cdatabase: cdatabase_text(database).into_bytes(),
+        cdatabase: cdatabase_text(database, dialect).into_bytes(),
     })
 }
 
-pub(super) fn cdatabase_text(database: &DatabaseInfo) -> String {
+pub(super) fn cdatabase_text(database: &DatabaseInfo, dialect: &Dialect) -> String {
     let name = quote_ident_if_needed(&database.name);
     let locale = |label: &str, value: &Option<String>| {
         value
@@ -104,6 +105,14 @@ pub(super) fn cdatabase_text(database: &DatabaseInfo) -> String {
             quote_ident_if_needed(parameter)
         ))
     };
+    // From 11 on pg_dump prints the comment only beside CREATE DATABASE; before, it stands in the pre-data.
+    let comment = match &database.comment {
+        Some(text) if dialect.pg_version.0 >= 110_000 => Some(format!(
+            "COMMENT ON DATABASE {name} IS {}",
+            quote_literal(text).trim_start()
+        )),
+        _ => None,
+    };
     let facts = DatabaseFacts {
         name: database.name.clone(),
         encoding: database.encoding.clone(),
@@ -121,7 +130,7 @@ pub(super) fn cdatabase_text(database: &DatabaseInfo) -> String {
             .as_deref()
             .map(|acl| database_acl::grants(&database.name, &database.owner, acl))
             .unwrap_or_default(),
-        settings: database.settings.iter().filter_map(setting).collect(),
+        settings: database.settings.iter().filter_map(setting).chain(comment).collect(),
     };
     facts.write()
 }

@@ -69,7 +69,9 @@ pub(super) async fn take_cut(
             .map_err(refuse)?;
         let table_names: Vec<QualifiedName> = expected.iter().map(|relation| relation.name.clone()).collect();
         let jobs: Vec<TableJob> = expected.iter().map(job_of).collect();
-        if !lock_for_dump(&sessions.snapshot, dialect, &table_names).await? {
+        let locked = fleet.alongside(lock_for_dump(&sessions.snapshot, dialect, &table_names));
+        let Some(locked) = locked.await else { return Ok(None) };
+        if !locked? {
             continue;
         }
         let start_of = |contents: &[ContentId]| DumpStart {
