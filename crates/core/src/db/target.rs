@@ -35,8 +35,14 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
         // Each partition has its own CREATE TABLE there, so it is found by its own name.
         PartitionCatalog::Declarative | PartitionCatalog::None => ("NULL, NULL", ""),
     };
+    // Greenplum 6 and later copy into no parent in utility mode; the others have no such rule.
+    let parent = if dialect.distribution == DistributionCatalog::PolicyType {
+        "EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid)"
+    } else {
+        "FALSE"
+    };
     let sql = format!(
-        "SELECT n.nspname, c.relname, {policy}, {family}, {segments}, {root} FROM pg_catalog.pg_class c \
+        "SELECT n.nspname, c.relname, {policy}, {family}, {segments}, {root}, {parent} FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace{join}{root_join} \
          WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'gp_toolkit')"
     );
@@ -59,6 +65,7 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
                         _ => HashFamily::None,
                     },
                     segments: row.get(4).and_then(|n| n.parse().ok()),
+                    only_through_master: row.get(7) == Some("t"),
                 });
             }
             Ok(())

@@ -71,9 +71,23 @@ pub async fn check_creatable(session: &Session, script: &Cdatabase) -> Result<()
 
 /// Runs the statements of a create-database script. That the database itself cannot be created is an error; the messages
 /// of other statements that failed (rights, settings) are returned.
-pub async fn create_database(session: &Session, name: &str, statements: &[String]) -> Result<Vec<String>, Refusal> {
+pub async fn create_database(
+    session: &Session,
+    dialect: &Dialect,
+    name: &str,
+    statements: &[String],
+) -> Result<Vec<String>, Refusal> {
+    let knows_locales = dialect.pg_version.0 >= 80400;
     let mut messages = Vec::new();
     for statement in statements {
+        let without;
+        let statement = match locale_start(statement) {
+            Some(at) if !knows_locales => {
+                without = statement[..at].to_owned();
+                &without
+            }
+            _ => statement,
+        };
         if !is_create(statement) {
             if let Err(error) = session.run(statement, "setting up the database").await {
                 messages.push(error_chain(&error));
@@ -84,7 +98,7 @@ pub async fn create_database(session: &Session, name: &str, statements: &[String
         let Err(first) = session.run(statement, &doing).await else {
             continue;
         };
-        match other_locale(statement) {
+        match other_locale(statement).filter(|_| knows_locales) {
             // Encoding or locale do not fit this server: the rows fit any database of the encoding under locale C.
             Some(plain) if matches!(first.code(), Some("22023" | "42809" | "42704" | "42601")) => {
                 session
@@ -141,23 +155,31 @@ fn owner_of(statement: &str) -> Option<String> {
     }
 }
 
-/// The same statement under locale C, whatever it says of locales.
-fn other_locale(statement: &str) -> Option<String> {
-    let (head, tail) = statement.split_once(" OWNER = ")?;
-    let locale_words = [
+/// Where the locale options of a CREATE DATABASE begin; they are its last ones.
+fn locale_start(statement: &str) -> Option<usize> {
+    if !is_create(statement) {
+        return None;
+    }
+    let owner = statement.find(" OWNER = ")?;
+    let words = [
         " LC_COLLATE",
         " LC_CTYPE",
         " LOCALE",
         " ICU_LOCALE",
-        " COLLATION_VERSION",
         " ICU_RULES",
+        " COLLATION_VERSION",
+        " BUILTIN_LOCALE",
     ];
-    let end = locale_words.iter().filter_map(|word| tail.find(word)).min();
-    let tail = &tail[..end.unwrap_or(tail.len())];
-    Some(format!(
-        "{head} OWNER = {} LC_COLLATE = 'C' LC_CTYPE = 'C'",
-        tail.trim_end()
-    ))
+    let found = words.iter().filter_map(|word| statement[owner..].find(word)).min()?;
+    Some(owner + found)
+}
+
+/// The same statement under locale C, whatever it says of locales.
+fn other_locale(statement: &str) -> Option<String> {
+    is_create(statement).then(|| {
+        let end = locale_start(statement).unwrap_or(statement.len());
+        format!("{} LC_COLLATE = 'C' LC_CTYPE = 'C'", &statement[..end])
+    })
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 pub struct RestoreFleet {
     fleet: Fleet,
     hosts: Vec<HostName>,
+    /// Workers that have ended before their time: nobody answers for them any more.
+    lost: BTreeSet<usize>,
 }
 
 /// What came of one data file.
@@ -71,7 +73,11 @@ impl RestoreFleet {
             contents: Vec::new(),
         });
         match Fleet::start(launcher, segments.collect(), parallel).await {
-            Ok(fleet) => Ok(RestoreFleet { fleet, hosts }),
+            Ok(fleet) => Ok(RestoreFleet {
+                fleet,
+                hosts,
+                lost: BTreeSet::new(),
+            }),
             Err(errors) => {
                 let text: Vec<String> = errors.iter().map(|error| error_chain(error)).collect();
                 let refusal = Refusal::failed(text.join("; "));
@@ -147,6 +153,7 @@ impl RestoreFleet {
                 Ok(Event::Log { level, text }) => log(level, &self.hosts[host], &text),
                 Ok(_) => {}
                 Err(error) => {
+                    self.lost.insert(host);
                     let message = error_chain(&error);
                     for content in std::mem::take(&mut waiting[host]) {
                         outcome.files.entry(content).or_default().failure = Some(message.clone());
@@ -163,6 +170,9 @@ impl RestoreFleet {
         let mut open: BTreeSet<(usize, PathBuf)> = BTreeSet::new();
         for (host, path, text) in files {
             match self.hosts.iter().position(|known| *known == host) {
+                Some(at) if self.lost.contains(&at) => {
+                    problems.push(could_not_write(&host, &path, "the worker there has ended"));
+                }
                 Some(at) => {
                     open.insert((at, path.clone()));
                     self.fleet.send(at, &Request::WriteFile { path, text }).await;

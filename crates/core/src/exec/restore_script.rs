@@ -21,6 +21,8 @@ pub struct ScriptContext<'a> {
     pub target_database: &'a str,
     /// What text is in where the file itself says SQL_ASCII: the originals' post-data file says so always.
     pub fallback_encoding: &'a str,
+    /// The database was made in this run: what a file drops in front of its entries cannot be there.
+    pub fresh: bool,
 }
 
 /// How it went.
@@ -115,8 +117,21 @@ impl Runner<'_> {
             Some(renamed) => renamed,
             None => text,
         };
+        let drops = entry.is_none() && is_drop(&text);
+        if drops && self.context.fresh {
+            return Ok(());
+        }
         self.outcome.statements += 1;
-        match self.session.run(&text, &self.name_of(entry)).await {
+        let mut result = self.session.run(&text, &self.name_of(entry)).await;
+        if drops
+            && let Err(error) = &result
+            && error.code() == Some("42601")
+        {
+            // Before 9.0 a constraint cannot be dropped IF EXISTS.
+            let plain = text.replacen(" DROP CONSTRAINT IF EXISTS ", " DROP CONSTRAINT ", 1);
+            result = self.session.run(&plain, &self.name_of(entry)).await;
+        }
+        match result {
             Ok(()) => Ok(()),
             Err(error) if error.code().is_none() || !self.session.is_open() => {
                 Err(Refusal::failed(error_chain(&error)))
@@ -225,11 +240,20 @@ fn expected(text: &str, entry: Option<&Entry>, code: &str) -> bool {
     let language = entry.is_some_and(|e| e.kind == EntryKind::ProceduralLanguage) && code == "42710";
     // The schema that every database is born with.
     let public = entry.is_some_and(|e| e.kind == EntryKind::Schema && e.name == "public") && code == "42P06";
-    // The drops in front of a post-data file: 4.3 writes them without IF EXISTS.
-    let drop = entry.is_none()
-        && (begins("DROP ") || begins("ALTER TABLE ONLY"))
-        && matches!(code, "42704" | "42P01" | "3F000");
+    // 4.3 writes them without IF EXISTS.
+    let drop = entry.is_none() && is_drop(text) && matches!(code, "42704" | "42P01" | "42883" | "3F000");
     foreign_setting || language || public || drop
+}
+
+/// What stands in front of the entries of a file so that it can be run again.
+fn is_drop(text: &str) -> bool {
+    let begins = |words: &str| {
+        text.get(..words.len())
+            .is_some_and(|head| head.eq_ignore_ascii_case(words))
+    };
+    begins("DROP ")
+        || begins("SELECT pg_temp.drop_table_constraint_only_if_exists(")
+        || (begins("ALTER TABLE ") && (text.contains(" DROP CONSTRAINT ") || text.ends_with(" DROP DEFAULT")))
 }
 
 /// The value of a `SET client_encoding` statement.

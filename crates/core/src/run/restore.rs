@@ -34,6 +34,7 @@ use crate::words::job::{LoadRoute, LoginAs};
 use crate::words::layout::{DumpFileKind, dump_directory};
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
+use crate::worker::host_ops;
 use crate::worker::restore_segment::{LoadTarget, RestoreFile, RestoreStart};
 
 const PROGRAM: &str = "gpdbrestore";
@@ -77,9 +78,10 @@ async fn restore(
         .map_err(|error| refusal_of(&error))?;
     let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
     let set = dump_set::read_dump_set(root, &request.prefix, request.key)?;
-    let scene = Scene {
+    let mut scene = Scene {
         environment,
         request,
+        created: false,
         database: request.redirect.clone().unwrap_or_else(|| set.database.clone()),
         address,
         around,
@@ -88,6 +90,7 @@ async fn restore(
     };
     let maintenance = scene.open("template1").await?;
     let exists = scene.database_exists(&maintenance).await?;
+    scene.created = !exists;
     if !exists && !request.recreate && request.redirect.is_none() {
         return Err(Refusal::known(format!(
             "Database {} does not exist and -e option not supplied",
@@ -174,7 +177,7 @@ async fn restore(
         master_directory: &request.master_data_dir,
         now: now(),
     });
-    for problem in fleet.write_files(records).await {
+    for problem in write_records(&mut fleet, &scene.around.cluster.master().host, records).await {
         tracing::warn!("{problem}");
     }
     fleet.stop().await;
@@ -188,6 +191,8 @@ async fn restore(
 struct Scene<'a> {
     environment: &'a Environment,
     request: &'a RestoreRequest,
+    /// The database did not exist and was made.
+    created: bool,
     /// The database that is restored into.
     database: String,
     address: MasterAddress,
@@ -305,7 +310,8 @@ impl Scene<'_> {
                 "Invoking sql file: {}",
                 dump_set::ddl_path(&self.set, DumpFileKind::Cdatabase).display()
             );
-            return restore_database::create_database(maintenance, name, &cdatabase.statements).await;
+            return restore_database::create_database(maintenance, &self.around.dialect, name, &cdatabase.statements)
+                .await;
         }
         tracing::info!("Creating Database {name}");
         // Rights and settings are those of the other database.
@@ -314,7 +320,7 @@ impl Scene<'_> {
             .into_iter()
             .filter(|statement| statement.starts_with("CREATE DATABASE "))
             .collect();
-        let messages = restore_database::create_database(maintenance, name, &statements).await?;
+        let messages = restore_database::create_database(maintenance, &self.around.dialect, name, &statements).await?;
         tracing::info!("Created Database {name}");
         Ok(messages)
     }
@@ -332,6 +338,7 @@ impl Scene<'_> {
             set_database: &self.set.database,
             target_database: &self.database,
             fallback_encoding: &fallback,
+            fresh: self.request.recreate || self.created,
         };
         run_script(session, script, context).await
     }
@@ -473,6 +480,22 @@ impl Scene<'_> {
         }
         Ok(())
     }
+}
+
+/// The master's records are written right here: they matter most when a worker was lost.
+async fn write_records(
+    fleet: &mut RestoreFleet,
+    own_host: &HostName,
+    records: Vec<(HostName, PathBuf, String)>,
+) -> Vec<String> {
+    let (own, others): (Vec<_>, Vec<_>) = records.into_iter().partition(|(host, ..)| host == own_host);
+    let mut problems = fleet.write_files(others).await;
+    for (_, path, text) in own {
+        if let Err(error) = host_ops::write_file(&path, &text) {
+            problems.push(format!("could not write {}: {error}", path.display()));
+        }
+    }
+    problems
 }
 
 fn refuse_missing(missing: &[Missing]) -> Refusal {

@@ -69,4 +69,6 @@ pub struct TargetTable {
     pub hash_family: HashFamily,
     /// Segments that it is spread over; `None` when the catalog does not say: all.
     pub segments: Option<usize>,
+    /// The server refuses to load it on a segment alone.
+    pub only_through_master: bool,
 }

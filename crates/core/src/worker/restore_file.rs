@@ -84,9 +84,8 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
         }
     }
     loader.tell_loaded().await;
-    for open in [loader.segment.take(), loader.master.take()].into_iter().flatten() {
-        open.session.close().await;
-    }
+    loader.close(Side::Segment).await;
+    loader.close(Side::Master).await;
     Ok(loader.totals)
 }
 
@@ -208,7 +207,9 @@ impl Loader<'_> {
                 };
                 Ok(())
             }
-            Err(error) if open.session.is_open() && error.code().is_some() => {
+            Err(error) if error.code().is_some() => {
+                // The driver has sent the end of a COPY that never began: the answers of this session are out of step.
+                self.close(side).await;
                 self.refused(block.table, error_chain(&error)).await
             }
             Err(error) => Err(error_chain(&error)),
@@ -309,6 +310,16 @@ impl Loader<'_> {
             "the connection to {whom} broke while loading table {table} from \"{}\"; the server's log tells why",
             self.file.path.display()
         )
+    }
+
+    async fn close(&mut self, side: Side) {
+        let open = match side {
+            Side::Segment => self.segment.take(),
+            Side::Master => self.master.take(),
+        };
+        if let Some(open) = open {
+            open.session.close().await;
+        }
     }
 
     async fn open(&mut self, side: Side) -> Result<&mut OpenTarget, String> {

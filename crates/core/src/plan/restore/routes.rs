@@ -49,7 +49,6 @@ pub fn plan_routes(
     let situation = Situation {
         same_contents,
         one_segment: cluster.primaries().len() == 1,
-        set_segments: set.segments.len(),
         cluster_segments: cluster.primaries().len(),
         source_family: set.hash_family(),
         same_functions: same_hash_functions(set, dialect),
@@ -87,7 +86,6 @@ fn same_hash_functions(set: &DumpSet, dialect: &Dialect) -> bool {
 struct Situation {
     same_contents: bool,
     one_segment: bool,
-    set_segments: usize,
     cluster_segments: usize,
     source_family: HashFamily,
     same_functions: bool,
@@ -98,16 +96,18 @@ impl Situation {
         let was_replicated = source == Some(Distribution::Replicated);
         let is_replicated = table.distribution == Distribution::Replicated;
         if was_replicated {
-            return match (self.same_contents, is_replicated) {
-                (true, true) => LoadRoute::Direct,
-                // Each file has all rows, and one server takes them as they are.
-                _ if self.set_segments == 1 && self.same_contents => LoadRoute::Direct,
-                _ => LoadRoute::OnceThroughMaster,
+            // Each file has all rows; one server takes them as they are.
+            let direct = self.same_contents && (is_replicated || self.one_segment) && !table.only_through_master;
+            return if direct {
+                LoadRoute::Direct
+            } else {
+                LoadRoute::OnceThroughMaster
             };
         }
         let everywhere = table.segments.is_none_or(|segments| segments == self.cluster_segments);
         let direct = self.same_contents
             && everywhere
+            && !table.only_through_master
             && match table.distribution {
                 _ if self.one_segment => true,
                 Distribution::Random => true,
