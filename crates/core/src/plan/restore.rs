@@ -66,3 +66,116 @@ pub struct DataFile {
     pub path: PathBuf,
     pub sha256: Option<String>,
 }
+
+#[cfg(test)]
+pub(crate) mod test_sets {
+    //! Sets and clusters for the tests of this folder.
+
+    use super::*;
+    use crate::format::manifest::{Consistency, FORMAT, InstanceFiles, ServerFacts, TableFacts};
+    use crate::words::cluster::{Cluster, Instance, Role};
+    use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, PgVersion, Product, TopologySource};
+    use crate::words::ids::Prefix;
+    use crate::words::layout::{Compression, DumpFileKind, FileNaming, InstanceId};
+
+    /// Master on `mdw`, segment `n` on `sdw<n+1>`, all in `/data/<content>`.
+    pub fn cluster(segments: i32) -> Cluster {
+        let instance = |content: i32| Instance {
+            dbid: DbId(content + 2),
+            content: ContentId(content),
+            role: Role::Primary,
+            up: true,
+            host: host_of(content),
+            address: host_of(content),
+            port: 5432,
+            data_dir: format!("/data/{content}").into(),
+        };
+        Cluster::new((-1..segments).map(instance).collect()).unwrap()
+    }
+
+    pub fn host_of(content: i32) -> HostName {
+        HostName(if content < 0 {
+            "mdw".into()
+        } else {
+            format!("sdw{}", content + 1)
+        })
+    }
+
+    pub fn dialect(product: Product, version: u32) -> Dialect {
+        Dialect {
+            product,
+            banner: String::new(),
+            pg_version: PgVersion(version),
+            utility_setting: None,
+            topology: TopologySource::DatadirColumn,
+            partitions: PartitionCatalog::None,
+            distribution: DistributionCatalog::None,
+            has_relstorage: false,
+            has_appendonly: false,
+            has_last_operation: false,
+        }
+    }
+
+    /// A set of the originals, written by a cluster on other hosts: `old<n>`, `/old/<content>`.
+    pub fn original_set(segments: i32, naming: FileNaming) -> DumpSet {
+        let names = SetNames {
+            prefix: Prefix::none(),
+            key: "20240102030405".parse().unwrap(),
+            naming,
+            compression: Compression::Gzip,
+        };
+        let segment = |content: i32| {
+            let id = InstanceId {
+                content: ContentId(content),
+                // Not the dbids that the new cluster has.
+                dbid: DbId(content + 12),
+            };
+            SetSegment {
+                content: id.content,
+                dbid: id.dbid,
+                host: HostName(format!("old{content}")),
+                directory: format!("/old/{content}/db_dumps/20240102").into(),
+                name: names.of_instance(DumpFileKind::Dump, id),
+                size: None,
+                sha256: None,
+            }
+        };
+        DumpSet {
+            database: "shop".into(),
+            backup_type: BackupType::Full,
+            directory: "/data/-1/db_dumps/20240102".into(),
+            manifest: None,
+            segments: (0..segments).map(segment).collect(),
+            names,
+        }
+    }
+
+    /// The same as a set of ours.
+    pub fn own_set(segments: i32, family: HashFamily, version: u32, tables: Vec<TableFacts>) -> DumpSet {
+        let mut set = original_set(segments, FileNaming::New);
+        set.manifest = Some(Manifest {
+            format: FORMAT,
+            program: "gpcrondump 0".into(),
+            key: set.names.key,
+            prefix: Prefix::none(),
+            database: "shop".into(),
+            encoding: "UTF8".into(),
+            server: ServerFacts {
+                banner: String::new(),
+                pg_version: PgVersion(version),
+                product: Product::Greenplum,
+                hash_family: family,
+            },
+            compression: Compression::Gzip,
+            naming: FileNaming::New,
+            backup_type: BackupType::Full,
+            command_line: String::new(),
+            started: String::new(),
+            ended: String::new(),
+            consistency: Consistency::default(),
+            instances: Vec::<InstanceFiles>::new(),
+            tables,
+        });
+        set
+    }
+}

@@ -12,7 +12,7 @@ use chrono::NaiveDateTime;
 use tokio_postgres::{CancelToken, NoTls};
 use tokio_util::sync::CancellationToken;
 
-use super::{interrupted, refusal_of, restore_lines};
+use super::{refusal_of, restore_lines};
 use crate::db::{Session, catalog, target};
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
@@ -60,7 +60,7 @@ pub async fn run(
         // The sessions and the workers went with the future above; what runs on the servers is told to end.
         () = cancel.cancelled() => {
             stops.cancel_all().await;
-            Err(interrupted())
+            Err(stops.interrupted())
         }
     }
 }
@@ -111,6 +111,7 @@ async fn restore(
     let mut fleet = scene.start_fleet().await?;
     let files = scene.find_files(&mut fleet).await?;
 
+    stops.changing(&scene.database);
     let mut master = MasterOutcome {
         errors: scene
             .prepare_database(&maintenance, exists, &definitions.cdatabase)
@@ -563,12 +564,28 @@ fn verdict(master: &MasterOutcome, load: &LoadOutcome) -> Result<Exit, Refusal> 
 #[derive(Default)]
 struct Stops {
     tokens: Mutex<Vec<CancelToken>>,
+    /// The name of the database from the moment in which it is changed.
+    changed: Mutex<Option<String>>,
 }
 
 impl Stops {
     fn add(&self, session: &Session) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.push(session.cancel_token());
+    }
+
+    fn changing(&self, database: &str) {
+        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) = Some(database.to_owned());
+    }
+
+    fn interrupted(&self) -> Refusal {
+        let changed = self.changed.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*changed {
+            None => Refusal::known("interrupted by a signal; nothing was changed"),
+            Some(database) => Refusal::known(format!(
+                "interrupted by a signal; queries were cancelled, and database {database} is not complete"
+            )),
+        }
     }
 
     async fn cancel_all(&self) {

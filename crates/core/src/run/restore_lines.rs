@@ -98,3 +98,83 @@ pub const ANALYZE_BYPASSED: [&str; 3] = [
     "Analyze bypassed on request; database performance may be adversely impacted until analyze is done.",
     "--------------------------------------------------------------------------------------------------",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::restore::test_sets::{cluster, original_set};
+    use crate::words::environment::Verbosity;
+    use crate::words::ids::Prefix;
+
+    fn request() -> RestoreRequest {
+        RestoreRequest {
+            key: "20240102030405".parse().unwrap(),
+            master_data_dir: "/data/-1".into(),
+            backup_root: None,
+            prefix: Prefix::none(),
+            recreate: true,
+            redirect: Some("other".into()),
+            analyze: true,
+            ao_stats: true,
+            report_status_dir: None,
+            confirm: false,
+            parallel: 64,
+            remote_bin: None,
+            options_text: String::new(),
+            verbosity: Verbosity::default(),
+        }
+    }
+
+    #[test]
+    fn the_parameter_table_is_the_originals() {
+        let lines = parameters(&request(), &original_set(2, FileNaming::New), &cluster(2));
+        let expected = "\
+            ------------------------------------------\n\
+            Greenplum database restore parameters\n\
+            ------------------------------------------\n\
+            Restore type               = Full Database\n\
+            Database to be restored    = shop\n\
+            Drop and re-create db      = On\n\
+            Restore method             = Restore specific timestamp\n\
+            Redirect Restore database  = other\n\
+            Restore timestamp          = 20240102030405\n\
+            Restore compressed dump    = On\n\
+            Restore global objects     = Off\n\
+            Array fault tolerance      = n\n\
+            ------------------------------------------";
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn the_line_of_the_engine_is_the_originals() {
+        let line = |request: &RestoreRequest, naming, report: Option<&str>, database: &str| {
+            let set = original_set(2, naming);
+            engine_arguments(request, &set, "vm", 15432, "gpadmin", database, report.map(Path::new))
+        };
+        let plain = request();
+        let own_root = RestoreRequest {
+            backup_root: Some("/b".into()),
+            ao_stats: false,
+            ..request()
+        };
+        let head = "-i -h vm -p 15432 -U gpadmin";
+        assert_eq!(
+            line(&plain, FileNaming::New, None, "demo"),
+            format!("{head} --gp-d=db_dumps/20240102 --gp-i --gp-k=20240102030405 --gp-l=p --gp-c -d \"demo\"")
+        );
+        // Golden set 66: two blanks behind the option.
+        assert_eq!(
+            line(&plain, FileNaming::Old, None, "demo"),
+            format!(
+                "{head} --gp-d=db_dumps/20240102 --gp-i --gp-k=20240102030405 --gp-l=p --old-format  --gp-c -d \"demo\""
+            )
+        );
+        assert_eq!(
+            line(&own_root, FileNaming::New, Some("/r"), "a$\"b"),
+            format!(
+                "{head} --gp-d=/b/db_dumps/20240102 --gp-i --gp-k=20240102030405 --gp-l=p --gp-r=/r --status=/r --gp-c \
+                 -d \"a\\$\\\"b\" --gp-nostats"
+            )
+        );
+    }
+}

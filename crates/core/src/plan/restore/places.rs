@@ -163,3 +163,7 @@ fn places(
     }
     places
 }
+
+#[cfg(test)]
+#[path = "places_tests.rs"]
+mod tests;

@@ -130,3 +130,7 @@ impl Situation {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "routes_tests.rs"]
+mod tests;

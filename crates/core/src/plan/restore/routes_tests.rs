@@ -1,0 +1,152 @@
+use super::*;
+use crate::format::manifest::TableFacts;
+use crate::plan::restore::test_sets::{cluster, dialect, original_set, own_set};
+use crate::words::dialect::Product;
+use crate::words::job::TableTotals;
+use crate::words::layout::FileNaming;
+
+fn table(name: &str, distribution: Distribution, hash_family: HashFamily) -> TargetTable {
+    TargetTable {
+        name: QualifiedName::new("s", name),
+        root: None,
+        distribution,
+        hash_family,
+        segments: None,
+        only_through_master: false,
+    }
+}
+
+fn hashed(family: HashFamily) -> TargetTable {
+    table("t", Distribution::Hashed, family)
+}
+
+fn facts(name: &str, distribution: Distribution) -> TableFacts {
+    TableFacts {
+        table: QualifiedName::new("s", name),
+        totals: TableTotals::default(),
+        distribution,
+    }
+}
+
+/// The route of one table.
+fn route(set: &DumpSet, segments: i32, version: u32, table: TargetTable, existing: &[&str]) -> LoadRoute {
+    let existing = existing.iter().map(|name| QualifiedName::new("s", *name)).collect();
+    let dialect = dialect(Product::Greenplum, version);
+    let routes = plan_routes(
+        set,
+        &cluster(segments),
+        &dialect,
+        std::slice::from_ref(&table),
+        &existing,
+    );
+    let found = routes.exceptions.iter().find(|(name, _)| *name == table.name);
+    found.map_or(routes.default, |(_, route)| *route)
+}
+
+const GP5: u32 = 80323;
+const GP6: u32 = 90426;
+const GP7: u32 = 120012;
+
+#[test]
+fn a_set_of_greenplum_5_goes_into_segments_only_where_rows_hash_as_they_did() {
+    let set = original_set(3, FileNaming::New);
+    assert_eq!(route(&set, 3, GP5, hashed(HashFamily::Legacy), &[]), LoadRoute::Direct);
+    assert_eq!(
+        route(&set, 3, GP6, hashed(HashFamily::Jump), &[]),
+        LoadRoute::ThroughMaster
+    );
+    assert_eq!(route(&set, 3, GP6, hashed(HashFamily::Legacy), &[]), LoadRoute::Direct);
+    assert_eq!(
+        route(&set, 4, GP5, hashed(HashFamily::Legacy), &[]),
+        LoadRoute::ThroughMaster
+    );
+    let random = || table("t", Distribution::Random, HashFamily::None);
+    assert_eq!(route(&set, 3, GP6, random(), &[]), LoadRoute::Direct);
+    assert_eq!(route(&set, 2, GP6, random(), &[]), LoadRoute::ThroughMaster);
+}
+
+#[test]
+fn a_hashed_table_that_was_there_before_may_be_distributed_otherwise() {
+    let set = original_set(3, FileNaming::New);
+    let leaf = TargetTable {
+        root: Some(QualifiedName::new("s", "root")),
+        ..hashed(HashFamily::Legacy)
+    };
+    assert_eq!(route(&set, 3, GP5, leaf.clone(), &[]), LoadRoute::Direct);
+    assert_eq!(route(&set, 3, GP5, leaf, &["root"]), LoadRoute::ThroughMaster);
+    assert_eq!(
+        route(&set, 3, GP5, hashed(HashFamily::Legacy), &["t"]),
+        LoadRoute::ThroughMaster
+    );
+    // One segment has all rows, whatever they are hashed by.
+    let set = original_set(1, FileNaming::New);
+    assert_eq!(
+        route(&set, 1, GP5, hashed(HashFamily::Legacy), &["t"]),
+        LoadRoute::Direct
+    );
+}
+
+#[test]
+fn hash_functions_of_another_version_are_not_trusted() {
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Hashed)]);
+    assert_eq!(route(&set, 3, GP6, hashed(HashFamily::Jump), &[]), LoadRoute::Direct);
+    assert_eq!(
+        route(&set, 3, GP7, hashed(HashFamily::Jump), &[]),
+        LoadRoute::ThroughMaster
+    );
+    assert_eq!(
+        route(&set, 3, GP6, hashed(HashFamily::Legacy), &[]),
+        LoadRoute::ThroughMaster
+    );
+}
+
+#[test]
+fn a_table_that_was_random_is_not_loaded_into_segments_of_a_hashed_one() {
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Random)]);
+    assert_eq!(
+        route(&set, 3, GP6, hashed(HashFamily::Jump), &[]),
+        LoadRoute::ThroughMaster
+    );
+}
+
+#[test]
+fn copies_of_a_replicated_table_are_loaded_once_unless_each_has_its_segment() {
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Replicated)]);
+    let replicated = || table("t", Distribution::Replicated, HashFamily::None);
+    assert_eq!(route(&set, 3, GP6, replicated(), &[]), LoadRoute::Direct);
+    assert_eq!(route(&set, 4, GP6, replicated(), &[]), LoadRoute::OnceThroughMaster);
+    assert_eq!(
+        route(&set, 3, GP6, hashed(HashFamily::Jump), &[]),
+        LoadRoute::OnceThroughMaster
+    );
+    // Rows of an ordinary table belong on every segment of a replicated one: only the master can see to that.
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Random)]);
+    assert_eq!(route(&set, 3, GP6, replicated(), &[]), LoadRoute::ThroughMaster);
+}
+
+#[test]
+fn several_files_of_a_replicated_table_into_one_server_are_one_copy() {
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Replicated)]);
+    let single = table("t", Distribution::Single, HashFamily::None);
+    assert_eq!(
+        route(&set, 1, 150_000, single.clone(), &[]),
+        LoadRoute::OnceThroughMaster
+    );
+    let set = own_set(1, HashFamily::None, 150_000, vec![facts("t", Distribution::Single)]);
+    assert_eq!(route(&set, 1, 150_000, single, &[]), LoadRoute::Direct);
+}
+
+#[test]
+fn a_table_that_segments_refuse_or_that_some_do_not_have_goes_through_the_master() {
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Hashed)]);
+    let parent = TargetTable {
+        only_through_master: true,
+        ..hashed(HashFamily::Jump)
+    };
+    assert_eq!(route(&set, 3, GP6, parent, &[]), LoadRoute::ThroughMaster);
+    let partial = TargetTable {
+        segments: Some(2),
+        ..hashed(HashFamily::Jump)
+    };
+    assert_eq!(route(&set, 3, GP6, partial, &[]), LoadRoute::ThroughMaster);
+}
