@@ -7,6 +7,7 @@ use std::path::Path;
 
 use gpdump_core::cli::checks::{Asked, Check, Finding, ask, failed};
 use gpdump_core::cli::optparse::{python_int, python_list, python_repr};
+use gpdump_core::words::ids::DumpDate;
 
 const INCREMENTAL: &[&str] = &["--incremental"];
 const TABLE_FILES: &[&str] = &["--table-file", "--exclude-table-file"];
@@ -86,6 +87,9 @@ pub static CHECKS: &[Check] = &[
     ask("1.5", filter_for_several),
     failed("--all-databases", &[&["--all-databases"], &["-x"]], "-x can not be selected with --all-databases option"),
     failed("--all-databases", &[&["--all-databases"], &["-K"]], "-K can not be selected with --all-databases option"),
+    ask("2.11", cleanup_values),
+    ask("--dry-run", |asked| refuse_if(asked.options.has("--dry-run") && !asked.options.has("-o"), || Finding::failed("--dry-run can only be selected with -o option"))),
+    ask("--force", |asked| refuse_if(asked.options.has("--force") && !is_given(asked, CLEANUP), || Finding::known("Must supply -c or -o with --force option"))),
     ask("-B", |asked| refuse_if(asked.options.int("-B").is_some_and(|n| n <= 0), || Finding::failed("WorkerPool(): numWorkers should be greater than 0."))),
     ask("--cut-timeout", |asked| refuse_if(asked.options.int("--cut-timeout").is_some_and(|n| n < 0), || Finding::failed("--cut-timeout must be 0 or more seconds"))),
     ask("Data Domain", data_domain_and_netbackup),
@@ -120,14 +124,28 @@ pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--use-set-session-authorization", "owners are always set by ALTER OWNER"),
     ("-j", "run vacuumdb before the dump"),
     ("-k", "run vacuumdb after the dump"),
-    ("-c", "delete old date directories yourself"),
-    ("-o", "delete old date directories yourself"),
-    ("--cleanup-date", "delete old date directories yourself"),
-    ("--cleanup-total", "delete old date directories yourself"),
     ("-r", "delete the files of a failed dump yourself"),
     ("-R", "start the program after this one, in the same script"),
     ("--email-file", "mail the log from the script that starts this program"),
 ];
+
+/// The original took any text and looked at it after the dump.
+fn cleanup_values(asked: &Asked) -> Option<Finding> {
+    if let Some(date) = asked.options.text("--cleanup-date")
+        && let Err(bad) = date.parse::<DumpDate>()
+    {
+        return Finding::failed(format!("--cleanup-date {bad}"));
+    }
+    let total = asked.options.text("--cleanup-total")?;
+    match python_int(total) {
+        None => Finding::failed(format!(
+            "invalid literal for int() with base 10: {}",
+            python_repr(total)
+        )),
+        Some(n) if n < 0 => Finding::failed(format!("--cleanup-total {n} is not a number of dump directories")),
+        Some(_) => None,
+    }
+}
 
 fn is_given(asked: &Asked, set: &[&str]) -> bool {
     set.iter().any(|id| asked.options.has(id))

@@ -99,6 +99,16 @@ pub static GROUPS: &[OptionGroup] = &[
                 "N",
                 "how many of the oldest dates -c and -o delete, 1 if not said",
             ),
+            flag(
+                &["--dry-run"],
+                "with -o: only print which dates would go, which would stay, and why",
+            )
+            .of(Origin::Ours),
+            flag(
+                &["--force"],
+                "let -c and -o delete what an incremental dump that stays needs",
+            )
+            .of(Origin::Ours),
             flag(&["-r"], "delete the files of a dump that failed"),
             flag(
                 &["-H"],

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
-use gpdump_core::cli::optparse::Parsed;
+use gpdump_core::cli::optparse::{Parsed, python_int};
 use gpdump_core::cli::program::{master_data_directory, verbosity};
 use gpdump_core::gplog::LogLevel;
+use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
 use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest};
 use gpdump_core::words::environment::Environment;
-use gpdump_core::words::ids::{BadKey, BadPrefix, Prefix, TimestampKey};
+use gpdump_core::words::ids::{BadKey, BadPrefix, DumpDate, Prefix, TimestampKey};
 use gpdump_core::words::layout::Compression;
 use gpdump_core::words::refusal::Refusal;
 
@@ -47,6 +48,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
             Compression::Gzip
         },
         disk_check: disk_check(options),
+        chores: chores(options)?,
         history: !options.has("-H"),
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
@@ -71,6 +73,33 @@ fn databases(options: &Parsed, environment: &Environment) -> Databases {
         names.extend(environment.pg.database.clone());
     }
     Databases::Named(names)
+}
+
+fn chores(options: &Parsed) -> Result<Chores, Refusal> {
+    Ok(Chores {
+        cleanup: cleanup(options)?,
+    })
+}
+
+fn cleanup(options: &Parsed) -> Result<Option<CleanupRequest>, Refusal> {
+    let when = match (options.has("-o"), options.has("-c")) {
+        (true, _) => CleanupTime::InsteadOfDump,
+        (false, true) => CleanupTime::AfterDump,
+        (false, false) => return Ok(None),
+    };
+    let date = options.text("--cleanup-date").map(str::parse::<DumpDate>).transpose();
+    let date = date.map_err(|bad| Refusal::failed(format!("--cleanup-date {bad}")))?;
+    let total = options.text("--cleanup-total").and_then(python_int);
+    Ok(Some(CleanupRequest {
+        when,
+        date,
+        total: match (total, date) {
+            (None, None) => Some(1),
+            (total, _) => total.and_then(|n| n.try_into().ok()),
+        },
+        force: options.has("--force"),
+        dry_run: options.has("--dry-run"),
+    }))
 }
 
 /// The number was checked before.
@@ -120,6 +149,7 @@ mod tests {
                 key: None,
                 compression: Compression::Gzip,
                 disk_check: DiskCheck::KeepFree(10),
+                chores: Chores::default(),
                 history: true,
                 confirm: false,
                 parallel: 64,
@@ -163,6 +193,28 @@ mod tests {
         assert_eq!(request("-a --all-databases").unwrap().databases, Databases::All);
         assert_eq!(request("-f 25").unwrap().disk_check, DiskCheck::KeepFree(25));
         assert_eq!(request("-b").unwrap().disk_check, DiskCheck::Bypassed);
+    }
+
+    #[test]
+    fn cleaning_up_takes_the_oldest_unless_something_else_is_said() {
+        let cleanup = |line: &str| request(line).unwrap().chores.cleanup.unwrap();
+        let oldest = CleanupRequest {
+            when: CleanupTime::AfterDump,
+            date: None,
+            total: Some(1),
+            force: false,
+            dry_run: false,
+        };
+        assert_eq!(cleanup("-c"), oldest);
+        let named = CleanupRequest {
+            when: CleanupTime::InsteadOfDump,
+            date: Some("20240102".parse().unwrap()),
+            total: None,
+            force: true,
+            dry_run: true,
+        };
+        assert_eq!(cleanup("-o --cleanup-date 20240102 --force --dry-run"), named);
+        assert_eq!(cleanup("-c --cleanup-date 20240102 --cleanup-total 3").total, Some(3));
     }
 
     #[test]

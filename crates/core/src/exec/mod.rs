@@ -4,6 +4,7 @@ pub mod cut;
 pub mod dump_fleet;
 pub mod fanout;
 pub mod history;
+pub mod host_tasks;
 pub mod master_files;
 pub mod restore_after;
 pub mod restore_database;

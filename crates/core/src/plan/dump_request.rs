@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::chores::Chores;
 use super::databases::Databases;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
@@ -22,6 +23,7 @@ pub struct DumpRequest {
     pub key: Option<TimestampKey>,
     pub compression: Compression,
     pub disk_check: DiskCheck,
+    pub chores: Chores,
     /// Write a row into `public.gpcrondump_history`.
     pub history: bool,
     /// Show the parameters and ask before each database.

@@ -1,6 +1,8 @@
 //! Decisions, pure: what will be dumped, restored, deleted, and why.
 
+pub mod chores;
 pub mod databases;
 pub mod dump_request;
 pub mod restore;
 pub mod restore_request;
+pub mod retention;

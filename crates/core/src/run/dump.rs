@@ -4,7 +4,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::dump_database::{self, DumpContext};
-use super::{dump_key, dump_lines, interrupted, refusal_of};
+use super::{cleanup, dump_key, dump_lines, interrupted, refusal_of};
 use crate::cli::failure;
 use crate::db::catalog;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
@@ -12,7 +12,7 @@ use crate::plan::databases;
 use crate::plan::dump_request::DumpRequest;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
-use crate::words::ids::TimestampKey;
+use crate::words::ids::{DumpDate, TimestampKey};
 use crate::words::refusal::Refusal;
 
 /// The name under which failures are told.
@@ -32,7 +32,10 @@ pub async fn run(
         let surroundings = read_surroundings(&address, &environment.host_full)
             .await
             .map_err(|error| refusal_of(&error))?;
-        let databases = choose_databases(&address, request).await?;
+        let databases = match request.chores.is_cleanup_only() {
+            true => Vec::new(),
+            false => choose_databases(&address, request).await?,
+        };
         Ok((surroundings, databases))
     };
     let (surroundings, databases) = tokio::select! {
@@ -47,8 +50,9 @@ pub async fn run(
         now,
     };
     match databases.as_slice() {
+        [] => run.clean_up_only(cancel).await,
         [database] => {
-            let dumped = run.dump(database, None, &confirm, cancel).await?;
+            let dumped = run.dump(database, Turn::last(None), &confirm, cancel).await?;
             Ok(dumped.exit)
         }
         _ => run.dump_several(&databases, &confirm, cancel).await,
@@ -64,6 +68,21 @@ struct Run<'a> {
     now: fn() -> chrono::NaiveDateTime,
 }
 
+/// The place of a database in the run.
+struct Turn {
+    /// The key of the database before.
+    used: Option<TimestampKey>,
+    /// This is the last one, and all before it are dumped: old sets may go now.
+    may_clean_up: bool,
+}
+
+impl Turn {
+    fn last(used: Option<TimestampKey>) -> Self {
+        let may_clean_up = true;
+        Turn { used, may_clean_up }
+    }
+}
+
 /// How it went with one database.
 struct DatabaseEnd {
     key: TimestampKey,
@@ -71,6 +90,22 @@ struct DatabaseEnd {
 }
 
 impl Run<'_> {
+    /// `-o`.
+    async fn clean_up_only(&self, cancel: &CancellationToken) -> Result<Exit, Refusal> {
+        info!("Clearing dumps only...");
+        let Some(asked) = &self.request.chores.cleanup else {
+            return Ok(Exit::Ok);
+        };
+        let launcher = launcher(self.environment, self.request.remote_bin.clone());
+        let key = self.request.key.unwrap_or_else(|| TimestampKey::of((self.now)()));
+        let spared = [DumpDate::of(key), DumpDate::of_moment((self.now)())];
+        let cleaning = cleanup::clean_up(self.request, &self.surroundings.cluster, &launcher, asked, &spared);
+        tokio::select! {
+            cleaned = cleaning => Ok(cleaned?.exit),
+            () = cancel.cancelled() => Err(interrupted()),
+        }
+    }
+
     /// A failure is told at once and does not keep the others from being dumped; a signal and the word "no" do.
     async fn dump_several(
         &self,
@@ -81,8 +116,17 @@ impl Run<'_> {
         info!("Configuring for multiple database dump");
         let mut used = None;
         let mut ends = Vec::new();
-        for database in databases {
-            match self.dump(database, used, confirm, cancel).await {
+        for (at, database) in databases.iter().enumerate() {
+            let is_last = at + 1 == databases.len();
+            let all_dumped = ends.iter().all(Option::is_some);
+            if is_last && !all_dumped && self.request.chores.cleanup.is_some() {
+                warn!("Old dump directories are kept, because a database was not dumped");
+            }
+            let turn = Turn {
+                used,
+                may_clean_up: is_last && all_dumped,
+            };
+            match self.dump(database, turn, confirm, cancel).await {
                 Ok(end) if end.exit == Exit::Aborted => return Ok(Exit::Aborted),
                 Ok(end) => {
                     used = Some(end.key);
@@ -115,14 +159,14 @@ impl Run<'_> {
     async fn dump(
         &self,
         database: &str,
-        used: Option<TimestampKey>,
+        turn: Turn,
         confirm: &impl AsyncFn() -> Result<bool, Refusal>,
         cancel: &CancellationToken,
     ) -> Result<DatabaseEnd, Refusal> {
         let request = self.request;
         let master_data_dir = &request.master_data_dir;
         let root = request.backup_root.as_ref().unwrap_or(master_data_dir);
-        let key = dump_key::choose(root, request, self.now, used).await?;
+        let key = dump_key::choose(root, request, self.now, turn.used).await?;
         if request.confirm {
             let mdd = master_data_dir.display().to_string();
             for line in dump_lines::dump_parameters(request, database, self.address.port, &mdd) {
@@ -144,6 +188,7 @@ impl Run<'_> {
             database: database.to_owned(),
             key,
             now: self.now,
+            may_clean_up: turn.may_clean_up,
         };
         let exit = dump_database::run(&context, cancel).await?;
         Ok(DatabaseEnd { key, exit })

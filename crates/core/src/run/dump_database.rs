@@ -44,6 +44,8 @@ pub struct DumpContext<'a> {
     pub database: String,
     pub key: TimestampKey,
     pub now: fn() -> chrono::NaiveDateTime,
+    /// `-c` is obeyed after this database: it is the last one, and those before it are dumped.
+    pub may_clean_up: bool,
 }
 
 /// Dumps the database. Sessions and workers are gone when this returns, whatever came.

@@ -28,31 +28,43 @@ pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_
         "Dump file compression",
         on_off(request.compression == Compression::Gzip),
     );
-    line("Clear old dump files", "Off");
+    line("Clear old dump files", on_off(request.chores.cleanup.is_some()));
     line("Update history table", on_off(request.history));
     line("Secure config files", "Off");
     line("Dump global objects", "Off");
-    line("Vacuum mode type", "Off");
+    line("Vacuum mode type", request.chores.vacuum_mode());
     if let DiskCheck::KeepFree(percent) = request.disk_check {
         lines.push(format!("{:<37}> {percent}", "Ensuring remaining free disk"));
     }
     lines
 }
 
-/// The report at the end of a dump that is complete.
-pub fn status_report(database: &str, key: TimestampKey, end_time: &str, compression: Compression) -> Vec<String> {
+/// The report at the end of a dump that is complete. `deleted` is what `-c` removed, as a list of Python.
+pub fn status_report(
+    request: &DumpRequest,
+    database: &str,
+    key: TimestampKey,
+    end_time: &str,
+    deleted: &str,
+) -> Vec<String> {
     let mut lines = vec!["Dump status report".to_owned(), DASH.to_owned()];
     let mut line = |label: &str, value: &str| lines.push(format!("{label:<41}= {value}"));
     line("Target database", database);
     line("Dump subdirectory", &key.date_dir());
     line("Dump type", "Full database");
-    line("Clear old dump directories", "Off");
+    line("Clear old dump directories", on_off(request.chores.cleanup.is_some()));
+    if request.chores.cleanup.is_some() {
+        line("Backup set deleted", deleted);
+    }
     line("Dump start time", &key.time_of_day());
     line("Dump end time", end_time);
     line("Status", "COMPLETED");
     line("Dump key", &key.to_string());
-    line("Dump file compression", on_off(compression == Compression::Gzip));
-    line("Vacuum mode type", "Off");
+    line(
+        "Dump file compression",
+        on_off(request.compression == Compression::Gzip),
+    );
+    line("Vacuum mode type", request.chores.vacuum_mode());
     lines
 }
 

@@ -1,5 +1,6 @@
 //! The tables of contents: what a run does, in order.
 
+mod cleanup;
 pub mod dump;
 pub mod dump_database;
 mod dump_key;

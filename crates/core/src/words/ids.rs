@@ -141,6 +141,59 @@ impl From<TimestampKey> for String {
     }
 }
 
+/// A day, as date directories are called: `YYYYMMDD`, always a real date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct DumpDate(NaiveDate);
+
+/// Why a text is not a [`DumpDate`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("\"{0}\" is not a date of the form YYYYMMDD")]
+pub struct BadDate(pub String);
+
+impl DumpDate {
+    /// The day whose directory holds the set.
+    pub fn of(key: TimestampKey) -> Self {
+        DumpDate(key.0.date())
+    }
+
+    pub fn of_moment(moment: NaiveDateTime) -> Self {
+        DumpDate(moment.date())
+    }
+}
+
+impl FromStr for DumpDate {
+    type Err = BadDate;
+
+    fn from_str(text: &str) -> Result<Self, BadDate> {
+        let midnight = format!("{text}000000").parse::<TimestampKey>();
+        match midnight {
+            Ok(key) if text.len() == 8 => Ok(DumpDate::of(key)),
+            _ => Err(BadDate(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for DumpDate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.format("%Y%m%d").fmt(f)
+    }
+}
+
+impl TryFrom<String> for DumpDate {
+    type Error = BadDate;
+
+    fn try_from(text: String) -> Result<Self, BadDate> {
+        text.parse()
+    }
+}
+
+impl From<DumpDate> for String {
+    fn from(date: DumpDate) -> String {
+        date.to_string()
+    }
+}
+
 /// Why a text cannot be a file name prefix.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("prefix \"{0}\" cannot be part of a file name: \"/\", NUL and line breaks are not allowed")]
@@ -209,6 +262,22 @@ mod tests {
             ("00000101000000", "year is out of range"),
         ] {
             assert_eq!(text.parse::<TimestampKey>().unwrap_err().to_string(), reason, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_real_date_of_eight_digits_is_a_date() {
+        assert_eq!("20240229".parse::<DumpDate>().unwrap().to_string(), "20240229");
+        for text in [
+            "",
+            "2024022",
+            "202402290",
+            "20230229",
+            "2024022x",
+            "../../..",
+            "20240229/",
+        ] {
+            assert_eq!(text.parse::<DumpDate>().unwrap_err(), BadDate(text.to_owned()));
         }
     }
 

@@ -227,6 +227,17 @@ impl DumpFileName {
     }
 }
 
+/// As [`DumpFileName::parse`], for whatever prefix there is.
+pub fn parse_any_prefix(text: &str) -> Option<DumpFileName> {
+    text.match_indices("gp_").find_map(|(at, _)| {
+        let word = match &text[..at] {
+            "" => "",
+            prefix => prefix.strip_suffix('_').filter(|word| !word.is_empty())?,
+        };
+        DumpFileName::parse(text, &Prefix::from_option(word).ok()?)
+    })
+}
+
 fn parse_shape(rest: &str, shape: &Shape, prefix: &Prefix) -> Option<DumpFileName> {
     let rest = rest.strip_prefix(shape.infix)?.strip_prefix('_')?;
     let (rest, compression) = match rest.strip_suffix(".gz") {
@@ -336,6 +347,16 @@ mod tests {
                 assert_eq!(parsed.text(), text);
             }
         }
+    }
+
+    #[test]
+    fn the_prefix_is_what_stands_before_the_name() {
+        for prefix in ["", "nightly", "gp", "gp_dump", "_", "a_b"] {
+            let set = names(FileNaming::New, Compression::Gzip, prefix);
+            let text = set.of_set(DumpFileKind::Report);
+            assert_eq!(parse_any_prefix(&text).unwrap().prefix, set.prefix, "{text}");
+        }
+        assert_eq!(parse_any_prefix("xgp_dump_20240102030405.rpt"), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod dump_segment;
 mod file_reader;
 pub(crate) use file_reader::hex;
 pub mod host_ops;
+pub mod host_tasks;
 pub mod protocol;
 mod restore_file;
 pub mod restore_segment;

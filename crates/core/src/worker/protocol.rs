@@ -52,6 +52,8 @@ pub enum Request {
         directory: PathBuf,
         names: Vec<String>,
     },
+    /// Do something that needs no session. Answered by [`Event::TaskEnded`].
+    Task(super::host_tasks::HostTask),
     /// Load data files; see [`super::restore_segment`].
     Restore(super::restore_segment::RestoreStart),
     /// Write a small file (a restore's status file) under its final name. Answered by [`Event::Written`].
@@ -137,6 +139,7 @@ pub enum Event {
         path: PathBuf,
         result: Result<(), String>,
     },
+    TaskEnded(Result<super::host_tasks::TaskOutcome, String>),
     /// Something about the progress or the end of a restore.
     Restore(super::restore_segment::RestoreEvent),
     Log {

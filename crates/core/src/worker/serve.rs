@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::compress::CompressPool;
 use super::dump_segment::{self, SegmentDump, SegmentFiles, Step};
-use super::host_ops;
 use super::protocol::{DumpStart, Event, HEARTBEAT_SECONDS, MAX_LINE_BYTES, PROTOCOL, Request, TABLES_PER_REQUEST};
+use super::{host_ops, host_tasks};
 use crate::db::connect::Login;
 use crate::db::error_chain;
 use crate::words::exit::Exit;
@@ -156,6 +156,11 @@ impl Worker {
                 let target = path.clone();
                 let result = blocking(move || host_ops::write_file(&target, &text)).await;
                 let _ = self.events.send(Event::Written { path, result }).await;
+            }
+            Request::Task(task) => {
+                let result = blocking(move || host_tasks::perform(&task)).await;
+                let result = result.map_err(|error| error_chain(&error));
+                let _ = self.events.send(Event::TaskEnded(result)).await;
             }
             Request::Restore(start) => self.restore(start, queue, stop).await,
         }

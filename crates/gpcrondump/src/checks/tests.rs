@@ -455,6 +455,36 @@ fn every_check_speaks_the_words_of_the_original() {
             "-K can not be selected with --all-databases option",
         ),
         (
+            "2.11",
+            "-o --cleanup-date x",
+            EX,
+            "--cleanup-date \"x\" is not a date of the form YYYYMMDD",
+        ),
+        (
+            "2.11",
+            "-o --cleanup-total x",
+            EX,
+            "invalid literal for int() with base 10: 'x'",
+        ),
+        (
+            "2.11",
+            "-o --cleanup-total -1",
+            EX,
+            "--cleanup-total -1 is not a number of dump directories",
+        ),
+        (
+            "--dry-run",
+            "-x d -c --dry-run",
+            EX,
+            "--dry-run can only be selected with -o option",
+        ),
+        (
+            "--force",
+            "-x d --force",
+            NST,
+            "Must supply -c or -o with --force option",
+        ),
+        (
             "-B",
             "-x d -B 0",
             EX,

@@ -7,9 +7,11 @@ use super::prepare::Directories;
 use super::{DumpContext, Dumped};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::history::{self, HistoryRow, HistoryTable};
+use crate::run::cleanup::{self, Cleaned};
 use crate::run::dump_lines::{self, DASH};
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
+use crate::words::ids::DumpDate;
 use crate::words::layout::SetNames;
 use crate::words::outcome::Severity;
 use crate::words::refusal::Refusal;
@@ -59,11 +61,14 @@ pub(super) async fn finish(context: &DumpContext<'_>, dumped: Dumped) -> Result<
         warn!("Dump request was incomplete, not rolling back because -r option was not supplied");
         return Err(Refusal::known("Dump incomplete, rollback not processed"));
     }
+    let cleaned = clean_up(context).await;
+    exit = exit.max(cleaned.exit);
     for line in dump_lines::status_report(
+        context.request,
         &context.database,
         context.key,
         &dumped.end_time,
-        context.request.compression,
+        &cleaned.deleted,
     ) {
         info!("{line}");
     }
@@ -74,6 +79,26 @@ pub(super) async fn finish(context: &DumpContext<'_>, dumped: Dumped) -> Result<
     info!("{DASH}");
     tell_about_mail(context.environment);
     Ok(exit)
+}
+
+/// `-c`. A dump stays good whatever happens here.
+async fn clean_up(context: &DumpContext<'_>) -> Cleaned {
+    let asked = match &context.request.chores.cleanup {
+        Some(asked) if context.may_clean_up => asked,
+        _ => return Cleaned::nothing(Exit::Ok),
+    };
+    let spared = [DumpDate::of(context.key), DumpDate::of_moment((context.now)())];
+    let cluster = &context.surroundings.cluster;
+    match cleanup::clean_up(context.request, cluster, &context.launcher, asked, &spared).await {
+        Ok(cleaned) => cleaned,
+        Err(refusal) => {
+            error!("{refusal}");
+            if let Some(hint) = &refusal.hint {
+                info!("HINT: {hint}");
+            }
+            Cleaned::nothing(Exit::Warnings)
+        }
+    }
 }
 
 /// `None` when the row could not be written; the log says why.

@@ -1,0 +1,47 @@
+//! What is asked for beside the dump itself: before it, after it, and when it fails.
+
+use serde::{Deserialize, Serialize};
+
+use crate::words::ids::DumpDate;
+
+/// All of them; the default is none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chores {
+    /// `-c`, `-o`.
+    pub cleanup: Option<CleanupRequest>,
+}
+
+/// Which date directories are to go.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CleanupRequest {
+    pub when: CleanupTime,
+    /// `--cleanup-date`.
+    pub date: Option<DumpDate>,
+    /// `--cleanup-total`: this many of the oldest.
+    pub total: Option<usize>,
+    /// `--force`: also what a kept set needs.
+    pub force: bool,
+    /// `--dry-run`: say what would go, and why.
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CleanupTime {
+    /// `-c`: when every database of the run is dumped.
+    AfterDump,
+    /// `-o`: and nothing else is done.
+    InsteadOfDump,
+}
+
+impl Chores {
+    /// Nothing is dumped at all.
+    pub fn is_cleanup_only(&self) -> bool {
+        matches!(&self.cleanup, Some(cleanup) if cleanup.when == CleanupTime::InsteadOfDump)
+    }
+
+    /// What the report shows: `pre-dump, post-dump`, one of them, or `Off`.
+    pub fn vacuum_mode(&self) -> &'static str {
+        "Off"
+    }
+}

@@ -1,0 +1,164 @@
+//! Single tasks on a host beside a dump: remove what is no longer wanted.
+//!
+//! The master names a root, a date, a set; the paths are built here, from types that cannot hold a `/`, so that no message
+//! whatever it says makes this program remove anything but a date directory or the files of one set.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::words::ids::{DumpDate, Prefix, TimestampKey};
+use crate::words::layout::{DUMP_DIR, DumpFileName, PARTIAL_SUFFIX};
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostTask {
+    /// Removes `<root>/db_dumps/<date>` with everything in it.
+    RemoveDate { root: PathBuf, date: DumpDate },
+    /// Removes the files of one set from its directory, unfinished ones too.
+    RemoveSet {
+        directory: PathBuf,
+        prefix: Prefix,
+        key: TimestampKey,
+    },
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskOutcome {
+    /// False where there was nothing.
+    DateRemoved(bool),
+    /// The names of the files.
+    SetRemoved(Vec<String>),
+}
+
+/// Why a task could not be done, each with its path.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("could not {what} \"{path}\"")]
+    Io {
+        what: &'static str,
+        path: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("\"{0}\" is not a directory and is left alone")]
+    NotADirectory(String),
+}
+
+/// Does it; blocks.
+pub fn perform(task: &HostTask) -> Result<TaskOutcome, Error> {
+    match task {
+        HostTask::RemoveDate { root, date } => remove_date(root, *date).map(TaskOutcome::DateRemoved),
+        HostTask::RemoveSet { directory, prefix, key } => {
+            remove_set(directory, prefix, *key).map(TaskOutcome::SetRemoved)
+        }
+    }
+}
+
+fn remove_date(root: &Path, date: DumpDate) -> Result<bool, Error> {
+    let directory = root.join(DUMP_DIR).join(date.to_string());
+    match fs::symlink_metadata(&directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error("look at", &directory)(error)),
+        // A link would lead out of the dump directory.
+        Ok(meta) if !meta.is_dir() => Err(Error::NotADirectory(directory.display().to_string())),
+        // Removes links as links, and cannot be led astray by one that appears meanwhile.
+        Ok(_) => match fs::remove_dir_all(&directory) {
+            // Hosts that share a file system get there at the same time: what counts is that it is gone.
+            Err(_) if !directory.exists() => Ok(true),
+            Err(_) => fs::remove_dir_all(&directory)
+                .map(|()| true)
+                .map_err(io_error("remove", &directory)),
+            Ok(()) => Ok(true),
+        },
+    }
+}
+
+fn remove_set(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<String>, Error> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(io_error("list", directory)(error)),
+    };
+    let mut removed = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(io_error("list", directory))?;
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let whole = name.strip_suffix(PARTIAL_SUFFIX).unwrap_or(name);
+        if !DumpFileName::parse(whole, prefix).is_some_and(|file| file.key == key) {
+            continue;
+        }
+        let path = entry.path();
+        let is_dir = entry.file_type().map_err(io_error("look at", &path))?.is_dir();
+        if !is_dir {
+            fs::remove_file(&path).map_err(io_error("remove", &path))?;
+            removed.push(name.to_owned());
+        }
+    }
+    removed.sort_unstable();
+    Ok(removed)
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let path = path.display().to_string();
+    move |source| Error::Io { what, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_goes_with_its_links_and_nothing_behind_them() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = root.path().join("outside");
+        fs::create_dir(&outside).unwrap();
+        fs::write(outside.join("precious"), "").unwrap();
+        let dumps = root.path().join(DUMP_DIR);
+        fs::create_dir_all(dumps.join("20240101/sub")).unwrap();
+        std::os::unix::fs::symlink(&outside, dumps.join("20240101/link")).unwrap();
+        std::os::unix::fs::symlink(&outside, dumps.join("20240102")).unwrap();
+        fs::write(dumps.join("20240103"), "").unwrap();
+        let remove = |date: &str| remove_date(root.path(), date.parse().unwrap());
+        assert!(remove("20240101").unwrap());
+        assert!(!remove("20240101").unwrap());
+        for date in ["20240102", "20240103"] {
+            let refused = remove(date).unwrap_err().to_string();
+            assert!(refused.ends_with("is not a directory and is left alone"), "{refused}");
+        }
+        assert!(outside.join("precious").exists() && dumps.join("20240103").exists());
+    }
+
+    #[test]
+    fn only_the_files_of_the_set_go() {
+        let root = tempfile::tempdir().unwrap();
+        let ours = [
+            "p_gp_dump_20240102030405.rpt",
+            "p_gp_dump_0_2_20240102030405.gz",
+            "p_gp_dump_0_2_20240102030405_index.partial",
+            "p_gp_dump_status_0_2_20240102030405",
+        ];
+        let others = [
+            "gp_dump_20240102030405.rpt",
+            "p_gp_dump_20240102030406.rpt",
+            "notes of 20240102030405",
+            "p_gp_dump_20240101010203_increments",
+        ];
+        for name in ours.iter().chain(&others) {
+            fs::write(root.path().join(name), "").unwrap();
+        }
+        let prefix = Prefix::from_option("p").unwrap();
+        let mut removed = remove_set(root.path(), &prefix, "20240102030405".parse().unwrap()).unwrap();
+        removed.sort_unstable();
+        let mut expected = ours.map(str::to_owned);
+        expected.sort_unstable();
+        assert_eq!(removed, expected);
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), others.len());
+    }
+}
