@@ -5,16 +5,19 @@
 #   floor    COPY ... TO STDOUT of the same tables, thrown away: what the server needs
 #   ours     gpcrondump / gpdbrestore
 #   theirs   pg_dump -Fd -j / pg_restore -j
-# A plain PostgreSQL server is started for it. BENCH_ROUNDS (default 3) rounds; the median of each is compared.
+# A plain PostgreSQL server is started for it. GPDUMP_BIN_DIR names programs built already. BENCH_ROUNDS (default 3) rounds; the median of each is compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${BENCH_ROUNDS:-3} jobs=${BENCH_JOBS:-2} rows=${BENCH_ROWS:-3000000} small=${BENCH_TABLES:-2000}
 command -v /usr/bin/time >/dev/null || { echo "bench needs GNU time: apt-get install time" >&2; exit 2; }
 
-cargo build --quiet --locked --release -p gpcrondump -p gpdbrestore
-cargo build --quiet --locked -p gpdump-testkit --bins
 target="${CARGO_TARGET_DIR:-$PWD/target}"
-gpcrondump="$target/release/gpcrondump" gpdbrestore="$target/release/gpdbrestore"
+if [ -z "${GPDUMP_BIN_DIR:-}" ]; then
+  cargo build --quiet --locked --release -p gpcrondump -p gpdbrestore
+fi
+cargo build --quiet --locked -p gpdump-testkit --bins
+bin=${GPDUMP_BIN_DIR:-$target/release}
+gpcrondump="$bin/gpcrondump" gpdbrestore="$bin/gpdbrestore"
 
 work=$(mktemp -d)
 trap 'exec 9>&-; rm -rf "$work"' EXIT
