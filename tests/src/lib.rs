@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
+use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_testkit::{Cluster, Program, repository};
 
 /// Database of most tests.
@@ -68,6 +69,19 @@ pub fn restore(cluster: &Cluster, key: &str, more: &[&str]) {
         .args(["-a", "-t", key])
         .args(more.iter().copied());
     program.run().expect_status(0);
+}
+
+/// The database is the same, and each row where it was, but for inheritance parents: their rows go through the master,
+/// which places them.
+#[track_caller]
+pub fn assert_restored(before: &Snapshot, after: &Snapshot) {
+    assert_same(&before.gathered(), &after.gathered());
+    let moved = before.differences(after);
+    let moved: Vec<&str> = moved
+        .lines()
+        .filter(|l| !l.starts_with("rows of public.parent,"))
+        .collect();
+    assert!(moved.is_empty(), "{moved:#?}");
 }
 
 /// The lines of a golden console, or a panic that names the first one which does not come, in its place, in `said`.

@@ -3,10 +3,11 @@
 use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_testkit::console::redacted;
 use gpdump_testkit::{Cluster, ClusterSpec, Program};
-use gpdump_tests::{ANYWHERE, DEMO, assert_lines_in_order, dump, dump_files, dump_of, golden, load, restore};
+use gpdump_tests::{
+    ANYWHERE, DEMO, assert_lines_in_order, assert_restored, dump, dump_files, dump_of, golden, load, restore,
+};
 
 #[test]
-#[ignore = "the programs are being built"]
 fn a_dumped_and_restored_database_is_the_same_object_by_object_and_row_by_row() {
     let cluster = Cluster::for_tests(3);
     load(&cluster);
@@ -14,14 +15,14 @@ fn a_dumped_and_restored_database_is_the_same_object_by_object_and_row_by_row() 
     let key = dump_of(ANYWHERE, &cluster, &[]);
     cluster.sql("postgres", &format!("DROP DATABASE {ANYWHERE}"));
     restore(&cluster, &key, &["-e"]);
-    assert_same(&before, &Snapshot::take(&cluster, ANYWHERE));
+    let after = Snapshot::take(&cluster, ANYWHERE);
+    assert_restored(&before, &after);
     // A Greenplum that goes on running keeps nothing of us.
     cluster.sql("postgres", &format!("DROP DATABASE {ANYWHERE}"));
     assert!(cluster.home().join("gpAdminLogs").exists());
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn the_console_says_what_the_originals_said_in_their_order() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
@@ -39,7 +40,7 @@ fn the_console_says_what_the_originals_said_in_their_order() {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
+#[ignore = "option -T of gpdbrestore is not built yet"]
 fn a_restored_table_brings_back_its_rows_and_leaves_the_others_alone() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
@@ -55,7 +56,6 @@ fn a_restored_table_brings_back_its_rows_and_leaves_the_others_alone() {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn a_database_that_does_not_exist_is_refused_and_leaves_no_file() {
     let cluster = Cluster::start(ClusterSpec::segments(1));
     Program::new("gpcrondump", &cluster)
@@ -66,7 +66,6 @@ fn a_database_that_does_not_exist_is_refused_and_leaves_no_file() {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn a_segment_that_is_down_fails_the_dump() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);

@@ -5,7 +5,6 @@ use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_tests::{DEMO, dump, restore, spoil};
 
 #[test]
-#[ignore = "the programs are being built"]
 fn one_plain_server_is_dumped_and_restored() {
     let server = Plain::start();
     server.load_warehouse(DEMO);
@@ -17,7 +16,6 @@ fn one_plain_server_is_dumped_and_restored() {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn a_set_goes_to_another_server_by_its_directory() {
     let (one, other) = (Plain::start(), Plain::start());
     one.load_warehouse(DEMO);

@@ -24,7 +24,6 @@ fn stuck_dump(cluster: &Cluster) -> (Child, Session) {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn when_the_program_is_killed_its_workers_end_and_the_set_counts_as_incomplete() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
@@ -59,7 +58,6 @@ fn workers(program: &Child) -> Vec<u32> {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn a_worker_that_is_killed_fails_the_dump() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
@@ -76,7 +74,6 @@ fn a_worker_that_is_killed_fails_the_dump() {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn a_dump_whose_worker_was_killed_is_complete_or_has_no_manifest() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
@@ -106,7 +103,6 @@ fn a_dump_whose_worker_was_killed_is_complete_or_has_no_manifest() {
 }
 
 #[test]
-#[ignore = "the programs are being built"]
 fn a_segment_that_crashes_fails_the_dump() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
