@@ -13,11 +13,12 @@ fn assert_nothing_is_left(cluster: &Cluster) {
     within(SOON, "no session of the program is left", || {
         sessions(cluster).is_empty()
     });
-    let partial: Vec<_> = dump_files(cluster)
-        .into_iter()
-        .filter(|path| path.to_string_lossy().contains(".partial"))
-        .collect();
-    assert!(partial.is_empty(), "{partial:?}");
+    // A worker cleans up when its stdin closes, and may be a moment later than the program; a file that stays is a bug.
+    within(SOON, "no .partial file is left", || {
+        !dump_files(cluster)
+            .iter()
+            .any(|path| path.to_string_lossy().contains(".partial"))
+    });
 }
 
 /// Moments spread over a run, denser at its beginning where more happens.
