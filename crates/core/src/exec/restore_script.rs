@@ -23,7 +23,22 @@ pub struct ScriptContext<'a> {
     pub fallback_encoding: &'a str,
     /// The database was made in this run: what a file drops in front of its entries cannot be there.
     pub fresh: bool,
+    pub batches: Batches,
 }
+
+/// Whether statements go to the server several at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batches {
+    /// One by one: each may take long, and none should have to be done twice.
+    No,
+    /// Together in one transaction; when one fails, all of that batch are run again one by one. Saves a round trip, and
+    /// on a cluster a commit on every segment, for each statement.
+    Yes,
+}
+
+/// Most statements, and most bytes, of one batch.
+const BATCH_STATEMENTS: usize = 100;
+const BATCH_BYTES: usize = 256 << 10;
 
 /// How it went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,11 +69,13 @@ pub async fn run_script(
         script,
         context,
         encoding: "UTF8".to_owned(),
+        pending: Vec::new(),
         outcome: ScriptOutcome::default(),
     };
     for item in script.items() {
         runner.item(item).await?;
     }
+    runner.flush().await?;
     Ok(runner.outcome)
 }
 
@@ -67,10 +84,11 @@ struct Runner<'a> {
     script: &'a Script<'a>,
     context: ScriptContext<'a>,
     encoding: String,
+    pending: Vec<(String, Option<&'a Entry>)>,
     outcome: ScriptOutcome,
 }
 
-impl Runner<'_> {
+impl<'a> Runner<'a> {
     async fn item(&mut self, item: Item<'_>) -> Result<(), Refusal> {
         let entry = item.entry().and_then(|at| self.script.entries().get(at));
         match item {
@@ -100,7 +118,7 @@ impl Runner<'_> {
         }
     }
 
-    async fn statement(&mut self, bytes: &[u8], entry: Option<&Entry>) -> Result<(), Refusal> {
+    async fn statement(&mut self, bytes: &[u8], entry: Option<&'a Entry>) -> Result<(), Refusal> {
         if let Some(encoding) = client_encoding(bytes) {
             // Our side of the session is UTF-8 always: only the text of the file is in that encoding.
             self.encoding = encoding;
@@ -117,13 +135,51 @@ impl Runner<'_> {
             Some(renamed) => renamed,
             None => text,
         };
-        let drops = entry.is_none() && is_drop(&text);
-        if drops && self.context.fresh {
+        if entry.is_none() && is_drop(&text) && self.context.fresh {
             return Ok(());
         }
+        if self.context.batches == Batches::No || ends_transaction(&text) {
+            self.flush().await?;
+            return self.run_one(&text, entry).await;
+        }
+        let bytes: usize = self.pending.iter().map(|(text, _)| text.len()).sum();
+        if self.pending.len() >= BATCH_STATEMENTS || bytes + text.len() > BATCH_BYTES {
+            self.flush().await?;
+        }
+        self.pending.push((text, entry));
+        Ok(())
+    }
+
+    /// Runs what has been put together.
+    async fn flush(&mut self) -> Result<(), Refusal> {
+        let pending = std::mem::take(&mut self.pending);
+        if pending.len() > 1 {
+            // Several statements in one message are one transaction. A line end keeps a comment at the end of one from
+            // swallowing the next.
+            let texts: Vec<&str> = pending.iter().map(|(text, _)| text.as_str()).collect();
+            match self.session.run(&texts.join("\n;\n"), "running statements").await {
+                Ok(()) => {
+                    self.outcome.statements += pending.len() as u64;
+                    return Ok(());
+                }
+                Err(error) if error.code().is_none() || !self.session.is_open() => {
+                    return Err(Refusal::failed(error_chain(&error)));
+                }
+                // All of them were undone; one by one, the one to blame is named and the others go in.
+                Err(_) => {}
+            }
+        }
+        for (text, entry) in &pending {
+            self.run_one(text, *entry).await?;
+        }
+        Ok(())
+    }
+
+    async fn run_one(&mut self, text: &str, entry: Option<&Entry>) -> Result<(), Refusal> {
         self.outcome.statements += 1;
-        let mut result = self.session.run(&text, &self.name_of(entry)).await;
-        if drops
+        let mut result = self.session.run(text, &self.name_of(entry)).await;
+        if entry.is_none()
+            && is_drop(text)
             && let Err(error) = &result
             && error.code() == Some("42601")
         {
@@ -137,7 +193,7 @@ impl Runner<'_> {
                 Err(Refusal::failed(error_chain(&error)))
             }
             Err(error) => {
-                self.refused(&text, entry, &error);
+                self.refused(text, entry, &error);
                 Ok(())
             }
         }
@@ -254,6 +310,16 @@ fn is_drop(text: &str) -> bool {
     begins("DROP ")
         || begins("SELECT pg_temp.drop_table_constraint_only_if_exists(")
         || (begins("ALTER TABLE ") && (text.contains(" DROP CONSTRAINT ") || text.ends_with(" DROP DEFAULT")))
+}
+
+/// Statements about transactions are no part of one: old sets wrap large objects in their own.
+fn ends_transaction(text: &str) -> bool {
+    ["BEGIN", "COMMIT", "ROLLBACK", "START TRANSACTION"]
+        .into_iter()
+        .any(|words| {
+            text.get(..words.len())
+                .is_some_and(|head| head.eq_ignore_ascii_case(words))
+        })
 }
 
 /// The value of a `SET client_encoding` statement.

@@ -16,7 +16,7 @@ use super::{refusal_of, restore_lines};
 use crate::db::{Session, catalog, target};
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
-use crate::exec::restore_script::{ScriptContext, ScriptOutcome, encoding_of, run_script};
+use crate::exec::restore_script::{Batches, ScriptContext, ScriptOutcome, encoding_of, run_script};
 use crate::exec::{restore_after, restore_database};
 use crate::format::cdatabase::Cdatabase;
 use crate::format::report::BackupType;
@@ -340,6 +340,12 @@ impl Scene<'_> {
             target_database: &self.database,
             fallback_encoding: &fallback,
             fresh: self.request.recreate || self.created,
+            // Definitions before the data are quick; an index or a constraint may take hours.
+            batches: if std::ptr::eq(script, pre_data) {
+                Batches::Yes
+            } else {
+                Batches::No
+            },
         };
         run_script(session, script, context).await
     }
