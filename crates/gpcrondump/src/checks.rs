@@ -110,8 +110,6 @@ pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--list-filter-tables", "it belongs to --incremental, which is not built either"),
     ("--list-backup-files", "the manifest of a finished dump lists its files"),
     ("--rsyncable", "use -z and let rsync compress"),
-    ("-g", "copy the configuration files yourself"),
-    ("-G", "run pg_dumpall --globals-only yourself"),
     ("--dump-stats", "run ANALYZE after a restore"),
     ("-C", "restore with gpdbrestore -e, which creates the database anew"),
     ("--clean", "restore with gpdbrestore -e, which creates the database anew"),
@@ -122,10 +120,6 @@ pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--no-owner", "owners are always saved"),
     ("--no-privileges", "privileges are always saved"),
     ("--use-set-session-authorization", "owners are always set by ALTER OWNER"),
-    ("-j", "run vacuumdb before the dump"),
-    ("-k", "run vacuumdb after the dump"),
-    ("-r", "delete the files of a failed dump yourself"),
-    ("-R", "start the program after this one, in the same script"),
     ("--email-file", "mail the log from the script that starts this program"),
 ];
 

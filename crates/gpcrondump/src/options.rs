@@ -118,7 +118,11 @@ pub static GROUPS: &[OptionGroup] = &[
                 &["-h"],
                 "note the dump in the history table; that is the default (this is not help)",
             ),
-            text(&["-R"], "PROGRAM", "run PROGRAM when all databases are dumped"),
+            text(
+                &["-R"],
+                "PROGRAM",
+                "run PROGRAM when all databases are dumped; arguments may follow it within the same quotes",
+            ),
             text(
                 &["--email-file"],
                 "FILE.yaml",

@@ -77,7 +77,13 @@ fn databases(options: &Parsed, environment: &Environment) -> Databases {
 
 fn chores(options: &Parsed) -> Result<Chores, Refusal> {
     Ok(Chores {
+        vacuum_before: options.has("-j"),
+        vacuum_after: options.has("-k"),
+        globals: options.has("-G"),
+        config_files: options.has("-g"),
+        rollback: options.has("-r"),
         cleanup: cleanup(options)?,
+        script: options.text("-R").map(str::to_owned),
     })
 }
 
@@ -193,6 +199,23 @@ mod tests {
         assert_eq!(request("-a --all-databases").unwrap().databases, Databases::All);
         assert_eq!(request("-f 25").unwrap().disk_check, DiskCheck::KeepFree(25));
         assert_eq!(request("-b").unwrap().disk_check, DiskCheck::Bypassed);
+    }
+
+    #[test]
+    fn what_is_asked_for_around_the_dump_is_one_value() {
+        let options = parse(GROUPS, &["-jkgGr", "-R", "after it", "-x", "d"].map(str::to_owned)).unwrap();
+        assert_eq!(
+            chores(&options).unwrap(),
+            Chores {
+                vacuum_before: true,
+                vacuum_after: true,
+                globals: true,
+                config_files: true,
+                rollback: true,
+                cleanup: None,
+                script: Some("after it".to_owned()),
+            }
+        );
     }
 
     #[test]

@@ -109,11 +109,11 @@ fn a_refusal_is_told_on_the_screen_and_in_the_log() {
 #[test]
 fn what_is_not_built_yet_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let refused = run(home.path(), &["-x", "demo", "-G"], &[]);
+    let refused = run(home.path(), &["-x", "demo", "--oids"], &[]);
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(
         messages(&refused.stdout)[1],
-        "[ERROR]:-gpcrondump error: option -G is not built yet: run pg_dumpall --globals-only yourself"
+        "[ERROR]:-gpcrondump error: option --oids is not built yet: object ids of rows are not saved"
     );
 }
 

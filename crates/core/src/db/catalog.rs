@@ -176,6 +176,18 @@ pub async fn read_databases(session: &Session) -> Result<Vec<DatabaseEntry>, Err
     Ok(rows.into_iter().filter_map(|row| database_entry(&row)).collect())
 }
 
+/// Where the server reads its configuration from.
+pub async fn read_configuration_files(session: &Session) -> Result<Vec<PathBuf>, Error> {
+    let mut files = Vec::new();
+    for setting in ["config_file", "hba_file", "ident_file"] {
+        let file = session
+            .one(&format!("SHOW {setting}"), "asking for the configuration files")
+            .await?;
+        files.extend(file.map(PathBuf::from));
+    }
+    Ok(files)
+}
+
 fn database_entry(row: &[Option<String>]) -> Option<DatabaseEntry> {
     let [name, is_template, allows_connections] = row else {
         return None;

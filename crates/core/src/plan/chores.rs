@@ -7,8 +7,20 @@ use crate::words::ids::DumpDate;
 /// All of them; the default is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chores {
+    /// `-j`.
+    pub vacuum_before: bool,
+    /// `-k`.
+    pub vacuum_after: bool,
+    /// `-G`.
+    pub globals: bool,
+    /// `-g`.
+    pub config_files: bool,
+    /// `-r`: remove the files of a dump that failed.
+    pub rollback: bool,
     /// `-c`, `-o`.
     pub cleanup: Option<CleanupRequest>,
+    /// `-R`: a file, or a program and its arguments.
+    pub script: Option<String>,
 }
 
 /// Which date directories are to go.
@@ -42,6 +54,11 @@ impl Chores {
 
     /// What the report shows: `pre-dump, post-dump`, one of them, or `Off`.
     pub fn vacuum_mode(&self) -> &'static str {
-        "Off"
+        match (self.vacuum_before, self.vacuum_after) {
+            (true, true) => "pre-dump, post-dump",
+            (true, false) => "pre-dump",
+            (false, true) => "post-dump",
+            (false, false) => "Off",
+        }
     }
 }

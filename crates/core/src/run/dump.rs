@@ -3,7 +3,10 @@
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use super::dump_database::{self, DumpContext};
+use super::config_files::save_config_files;
+use super::dump_database::tell_about_mail;
+use super::dump_database::{self, DatabaseEnd, DumpContext};
+use super::script::{self, Script};
 use super::{cleanup, dump_key, dump_lines, interrupted, refusal_of};
 use crate::cli::failure;
 use crate::db::catalog;
@@ -49,14 +52,34 @@ pub async fn run(
         surroundings: &surroundings,
         now,
     };
-    match databases.as_slice() {
-        [] => run.clean_up_only(cancel).await,
-        [database] => {
-            let dumped = run.dump(database, Turn::last(None), &confirm, cancel).await?;
-            Ok(dumped.exit)
-        }
-        _ => run.dump_several(&databases, &confirm, cancel).await,
+    if databases.is_empty() {
+        return run.clean_up_only(cancel).await;
     }
+    let script = request
+        .chores
+        .script
+        .as_deref()
+        .map(|text| script::locate(text, &environment.path));
+    let (mut exit, last) = match databases.as_slice() {
+        [database] => match run.dump(database, Turn::last(None), &confirm, cancel).await? {
+            Some(end) => (end.exit, Some(end)),
+            None => return Ok(Exit::Aborted),
+        },
+        _ => run.dump_several(&databases, &confirm, cancel).await?,
+    };
+    if exit >= Exit::Failed {
+        return Ok(exit);
+    }
+    if let Some(mut end) = last {
+        tokio::select! {
+            after = run.after_all(&mut end, script.as_ref()) => exit = exit.max(after),
+            () = cancel.cancelled() => {
+                return Err(Refusal::known("interrupted by a signal; all databases are dumped, but not all that was to \
+                                           follow is done"));
+            }
+        }
+    }
+    Ok(exit)
 }
 
 /// What every database of a run is dumped with.
@@ -83,12 +106,6 @@ impl Turn {
     }
 }
 
-/// How it went with one database.
-struct DatabaseEnd {
-    key: TimestampKey,
-    exit: Exit,
-}
-
 impl Run<'_> {
     /// `-o`.
     async fn clean_up_only(&self, cancel: &CancellationToken) -> Result<Exit, Refusal> {
@@ -112,7 +129,7 @@ impl Run<'_> {
         databases: &[String],
         confirm: &impl AsyncFn() -> Result<bool, Refusal>,
         cancel: &CancellationToken,
-    ) -> Result<Exit, Refusal> {
+    ) -> Result<(Exit, Option<DatabaseEnd>), Refusal> {
         info!("Configuring for multiple database dump");
         let mut used = None;
         let mut ends = Vec::new();
@@ -127,8 +144,8 @@ impl Run<'_> {
                 may_clean_up: is_last && all_dumped,
             };
             match self.dump(database, turn, confirm, cancel).await {
-                Ok(end) if end.exit == Exit::Aborted => return Ok(Exit::Aborted),
-                Ok(end) => {
+                Ok(None) => return Ok((Exit::Aborted, None)),
+                Ok(Some(end)) => {
                     used = Some(end.key);
                     ends.push(Some(end));
                 }
@@ -153,16 +170,39 @@ impl Run<'_> {
             }
             worst = worst.max(exit);
         }
-        Ok(worst)
+        Ok((worst, ends.pop().flatten()))
     }
 
+    /// What follows once, when all databases are dumped.
+    async fn after_all(&self, last: &mut DatabaseEnd, script: Option<&Option<Script>>) -> Exit {
+        let mut all = true;
+        if self.request.chores.config_files {
+            let launcher = launcher(self.environment, self.request.remote_bin.clone());
+            let saving = save_config_files(
+                self.request,
+                self.address,
+                self.surroundings,
+                &launcher,
+                &mut last.record,
+            );
+            all &= saving.await;
+        }
+        all &= match script {
+            None => true,
+            Some(None) => false,
+            Some(Some(script)) => script::run(script).await,
+        };
+        if all { Exit::Ok } else { Exit::Warnings }
+    }
+
+    /// `None` when the answer was no.
     async fn dump(
         &self,
         database: &str,
         turn: Turn,
         confirm: &impl AsyncFn() -> Result<bool, Refusal>,
         cancel: &CancellationToken,
-    ) -> Result<DatabaseEnd, Refusal> {
+    ) -> Result<Option<DatabaseEnd>, Refusal> {
         let request = self.request;
         let master_data_dir = &request.master_data_dir;
         let root = request.backup_root.as_ref().unwrap_or(master_data_dir);
@@ -174,8 +214,7 @@ impl Run<'_> {
             }
             if !confirm().await? {
                 info!("User abort requested, Exiting...");
-                let exit = Exit::Aborted;
-                return Ok(DatabaseEnd { key, exit });
+                return Ok(None);
             }
         }
         let context = DumpContext {
@@ -190,8 +229,9 @@ impl Run<'_> {
             now: self.now,
             may_clean_up: turn.may_clean_up,
         };
-        let exit = dump_database::run(&context, cancel).await?;
-        Ok(DatabaseEnd { key, exit })
+        let end = dump_database::run(&context, cancel).await?;
+        tell_about_mail(self.environment);
+        Ok(Some(end))
     }
 }
 

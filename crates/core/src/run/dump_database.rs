@@ -6,15 +6,21 @@
 mod after;
 mod ddl;
 mod files;
+mod globals;
 mod prepare;
+mod rollback;
 mod snapshot;
+mod vacuum;
 
 use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+pub(super) use after::tell_about_mail;
+
 use super::dump_lines;
+use super::set_record::SetRecord;
 use super::{interrupted, refusal_of};
 use crate::db::{Session, catalog};
 use crate::exec::dump_fleet::DumpFleet;
@@ -48,8 +54,24 @@ pub struct DumpContext<'a> {
     pub may_clean_up: bool,
 }
 
-/// Dumps the database. Sessions and workers are gone when this returns, whatever came.
-pub async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -> Result<Exit, Refusal> {
+/// How it went with one database, when it was dumped.
+#[derive(Debug)]
+pub(super) struct DatabaseEnd {
+    pub(super) exit: Exit,
+    pub(super) key: TimestampKey,
+    pub(super) record: SetRecord,
+}
+
+/// Dumps the database and does what is asked for around it. Sessions and workers are gone when this returns, whatever
+/// came.
+pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -> Result<DatabaseEnd, Refusal> {
+    let mut exit = Exit::Ok;
+    if context.request.chores.vacuum_before {
+        info!("Commencing pre-dump vacuum");
+        if !vacuum::vacuum(context, cancel).await {
+            exit = Exit::Warnings;
+        }
+    }
     let sessions = tokio::select! {
         sessions = Sessions::open(context) => sessions?,
         () = cancel.cancelled() => return Err(interrupted()),
@@ -65,14 +87,21 @@ pub async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -> Resul
             return Err(refusal);
         }
     };
+    let mut begun = false;
     let result = tokio::select! {
-        result = dump(context, &sessions, &mut fleet) => result,
+        result = dump(context, &sessions, &mut fleet, &mut begun) => result,
         () = cancel.cancelled() => Err(interrupted()),
     };
     // Workers clean up while our sessions are cancelled: a signal must be through within seconds.
     tokio::join!(fleet.stop(), sessions.abort());
-    let dumped = result?;
-    after::finish(context, dumped).await
+    match result {
+        Ok(dumped) => after::finish(context, dumped, exit, cancel).await,
+        Err(refusal) if begun && !cancel.is_cancelled() => {
+            after::gave_up(context, &refusal).await;
+            Err(refusal)
+        }
+        Err(refusal) => Err(refusal),
+    }
 }
 
 /// Our sessions on the master for one database.
@@ -108,9 +137,17 @@ struct Dumped {
     severity: Severity,
     exit: Exit,
     end_time: String,
+    /// None when the dump failed.
+    record: Option<SetRecord>,
 }
 
-async fn dump(context: &DumpContext<'_>, sessions: &Sessions, fleet: &mut DumpFleet) -> Result<Dumped, Refusal> {
+/// `begun` is set when there is something to be taken back.
+async fn dump(
+    context: &DumpContext<'_>,
+    sessions: &Sessions,
+    fleet: &mut DumpFleet,
+    begun: &mut bool,
+) -> Result<Dumped, Refusal> {
     let started = chrono::Local::now().to_rfc3339();
     let directories = prepare::prepare_directories(context, fleet).await?;
     info!("Configuring for single database dump");
@@ -122,6 +159,7 @@ async fn dump(context: &DumpContext<'_>, sessions: &Sessions, fleet: &mut DumpFl
         compression: context.request.compression,
     };
     announce(context, &names, &directories.master);
+    *begun = true;
     let dialect = &context.surroundings.dialect;
     let database = catalog::read_database(&sessions.barrier, dialect, &context.database)
         .await
@@ -227,6 +265,11 @@ async fn dump(context: &DumpContext<'_>, sessions: &Sessions, fleet: &mut DumpFl
         severity: Severity::Completed,
         exit,
         end_time,
+        record: Some(SetRecord {
+            directory: directories.master,
+            names,
+            manifest,
+        }),
     })
 }
 

@@ -22,16 +22,19 @@ pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_
     }
     line("Master port", &port.to_string());
     line("Master data directory", master_data_dir);
-    line("Run post dump program", "Off");
-    line("Rollback dumps", "Off");
+    line(
+        "Run post dump program",
+        request.chores.script.as_deref().unwrap_or("Off"),
+    );
+    line("Rollback dumps", on_off(request.chores.rollback));
     line(
         "Dump file compression",
         on_off(request.compression == Compression::Gzip),
     );
     line("Clear old dump files", on_off(request.chores.cleanup.is_some()));
     line("Update history table", on_off(request.history));
-    line("Secure config files", "Off");
-    line("Dump global objects", "Off");
+    line("Secure config files", on_off(request.chores.config_files));
+    line("Dump global objects", on_off(request.chores.globals));
     line("Vacuum mode type", request.chores.vacuum_mode());
     if let DiskCheck::KeepFree(percent) = request.disk_check {
         lines.push(format!("{:<37}> {percent}", "Ensuring remaining free disk"));

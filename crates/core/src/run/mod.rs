@@ -1,12 +1,15 @@
 //! The tables of contents: what a run does, in order.
 
 mod cleanup;
+mod config_files;
 pub mod dump;
 pub mod dump_database;
 mod dump_key;
 pub mod dump_lines;
 pub mod restore;
 pub mod restore_lines;
+mod script;
+mod set_record;
 
 use crate::db::error_chain;
 use crate::words::refusal::Refusal;

@@ -1,3 +1,5 @@
-//! The server's own programs: argument lists (pure) and running them.
+//! The server's own programs, and others: argument lists (pure) and running them.
 
 pub mod pg_dump;
+pub mod pg_dumpall;
+pub mod process;

@@ -38,8 +38,8 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
-    #[error("no pg_dump was found in {0}")]
-    NotFound(String),
+    #[error("no {0} was found in {1}")]
+    NotFound(&'static str, String),
     #[error("\"{program}\" failed ({status}): {said}")]
     Failed {
         program: String,
@@ -50,19 +50,20 @@ pub enum Error {
 
 /// Finds the program: `$GPHOME/bin`, then every folder of PATH.
 pub fn find(gphome: Option<&Path>, path: &[PathBuf]) -> Result<PathBuf, Error> {
+    find_program("pg_dump", gphome, path)
+}
+
+/// The same for any program of the server.
+pub fn find_program(name: &'static str, gphome: Option<&Path>, path: &[PathBuf]) -> Result<PathBuf, Error> {
     let folders: Vec<PathBuf> = gphome
         .map(|home| home.join("bin"))
         .into_iter()
         .chain(path.iter().cloned())
         .collect();
-    folders
-        .iter()
-        .map(|folder| folder.join("pg_dump"))
-        .find(|file| file.is_file())
-        .ok_or_else(|| {
-            let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
-            Error::NotFound(names.join(", "))
-        })
+    super::process::find_in(name, &folders).ok_or_else(|| {
+        let names: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        Error::NotFound(name, names.join(", "))
+    })
 }
 
 impl PgDump {

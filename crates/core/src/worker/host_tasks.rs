@@ -1,4 +1,4 @@
-//! Single tasks on a host beside a dump: remove what is no longer wanted.
+//! Single tasks on a host beside a dump: remove what is no longer wanted, save the configuration.
 //!
 //! The master names a root, a date, a set; the paths are built here, from types that cannot hold a `/`, so that no message
 //! whatever it says makes this program remove anything but a date directory or the files of one set.
@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::config_files;
 use crate::words::ids::{DumpDate, Prefix, TimestampKey};
+use crate::words::job::FileStamp;
 use crate::words::layout::{DUMP_DIR, DumpFileName, PARTIAL_SUFFIX};
 
 /// What to do.
@@ -24,6 +26,12 @@ pub enum HostTask {
         prefix: Prefix,
         key: TimestampKey,
     },
+    /// Saves the configuration files of an instance into `target`, with `others` that lie elsewhere.
+    SaveConfig {
+        data_dir: PathBuf,
+        others: Vec<PathBuf>,
+        target: PathBuf,
+    },
 }
 
 /// What came of it.
@@ -34,6 +42,7 @@ pub enum TaskOutcome {
     DateRemoved(bool),
     /// The names of the files.
     SetRemoved(Vec<String>),
+    ConfigSaved(FileStamp),
 }
 
 /// Why a task could not be done, each with its path.
@@ -48,6 +57,8 @@ pub enum Error {
     },
     #[error("\"{0}\" is not a directory and is left alone")]
     NotADirectory(String),
+    #[error(transparent)]
+    Config(#[from] config_files::Error),
 }
 
 /// Does it; blocks.
@@ -57,6 +68,11 @@ pub fn perform(task: &HostTask) -> Result<TaskOutcome, Error> {
         HostTask::RemoveSet { directory, prefix, key } => {
             remove_set(directory, prefix, *key).map(TaskOutcome::SetRemoved)
         }
+        HostTask::SaveConfig {
+            data_dir,
+            others,
+            target,
+        } => Ok(TaskOutcome::ConfigSaved(config_files::save(data_dir, others, target)?)),
     }
 }
 
@@ -91,7 +107,7 @@ fn remove_set(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Ve
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let whole = name.strip_suffix(PARTIAL_SUFFIX).unwrap_or(name);
-        if !DumpFileName::parse(whole, prefix).is_some_and(|file| file.key == key) {
+        if DumpFileName::parse(whole, prefix).is_none_or(|file| file.key != key) {
             continue;
         }
         let path = entry.path();

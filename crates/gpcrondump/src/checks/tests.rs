@@ -618,10 +618,10 @@ fn what_is_not_there_is_refused_with_a_way_out() {
     ];
     assert!(outcome(&netbackup, None).1.unwrap().1.contains("named pipes"));
 
-    let refusal = refuse_not_built(NOT_BUILT, &parsed(&["-x", "d", "-a", "-g", "-G"])).unwrap_err();
+    let refusal = refuse_not_built(NOT_BUILT, &parsed(&["-x", "d", "-a", "--oids", "--incremental"])).unwrap_err();
     assert_eq!(
         refusal.text,
-        "option -g is not built yet: copy the configuration files yourself"
+        "option --oids is not built yet: object ids of rows are not saved"
     );
     refuse_not_built(NOT_BUILT, &parsed(&["-x", "d", "-a", "-z", "--prefix", ""])).unwrap();
     let names: Vec<&str> = GROUPS

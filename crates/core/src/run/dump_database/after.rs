@@ -1,10 +1,11 @@
 //! What follows the dump itself: history, report, mail; or the words for a dump that failed.
 
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::files::{outcomes_of, write_report, write_status_files};
 use super::prepare::Directories;
-use super::{DumpContext, Dumped};
+use super::{DatabaseEnd, DumpContext, Dumped, globals, rollback, vacuum};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::history::{self, HistoryRow, HistoryTable};
 use crate::run::cleanup::{self, Cleaned};
@@ -48,21 +49,53 @@ pub(super) async fn failed(
         severity: Severity::Warning,
         exit: Exit::Failed,
         end_time,
+        record: None,
     }
 }
 
-/// What follows the dump itself: history, report, mail.
-pub(super) async fn finish(context: &DumpContext<'_>, dumped: Dumped) -> Result<Exit, Refusal> {
-    let mut exit = dumped.exit;
+/// What follows the dump itself: history, globals, clean-up, vacuum, report. `exit` is what came of the work before it.
+pub(super) async fn finish(
+    context: &DumpContext<'_>,
+    dumped: Dumped,
+    exit: Exit,
+    cancel: &CancellationToken,
+) -> Result<DatabaseEnd, Refusal> {
+    let mut exit = exit.max(dumped.exit);
+    let chores = &context.request.chores;
     if context.request.history && record_history(context, &dumped).await.is_none() {
         exit = exit.max(Exit::Warnings);
     }
-    if dumped.exit == Exit::Failed {
-        warn!("Dump request was incomplete, not rolling back because -r option was not supplied");
-        return Err(Refusal::known("Dump incomplete, rollback not processed"));
+    let Some(mut record) = dumped.record else {
+        if chores.globals {
+            info!("Skipping global dump due to issues during post-dump checks.");
+        }
+        let said = after_failure(context).await;
+        tell_about_mail(context.environment);
+        return Err(Refusal::known(said));
+    };
+    let chores = async {
+        let mut all = true;
+        if chores.globals {
+            all &= globals::dump_globals(context, &mut record).await;
+        }
+        let cleaned = clean_up(context).await;
+        exit = exit.max(cleaned.exit);
+        if chores.vacuum_after {
+            info!("Commencing post-dump vacuum...");
+            all &= vacuum::vacuum(context, cancel).await;
+        }
+        if !all {
+            exit = exit.max(Exit::Warnings);
+        }
+        cleaned
+    };
+    let cleaned = tokio::select! {
+        cleaned = chores => cleaned,
+        () = cancel.cancelled() => return Err(interrupted_after(context)),
+    };
+    if cancel.is_cancelled() {
+        return Err(interrupted_after(context));
     }
-    let cleaned = clean_up(context).await;
-    exit = exit.max(cleaned.exit);
     for line in dump_lines::status_report(
         context.request,
         &context.database,
@@ -77,8 +110,45 @@ pub(super) async fn finish(context: &DumpContext<'_>, dumped: Dumped) -> Result<
         _ => warn!("Exit code not zero, check log file"),
     }
     info!("{DASH}");
-    tell_about_mail(context.environment);
-    Ok(exit)
+    Ok(DatabaseEnd {
+        exit,
+        key: context.key,
+        record,
+    })
+}
+
+fn interrupted_after(context: &DumpContext<'_>) -> Refusal {
+    Refusal::known(format!(
+        "interrupted by a signal; the dump {} of database {} is complete, but not all that was to follow it is done",
+        context.key, context.database
+    ))
+}
+
+/// For a dump that was given up on the way: history, and the files that may have got their names already.
+pub(super) async fn gave_up(context: &DumpContext<'_>, refusal: &Refusal) {
+    warn!("Dump of database {} is given up: {refusal}", context.database);
+    if context.request.history {
+        let dumped = Dumped {
+            severity: Severity::Fatal,
+            exit: Exit::Failed,
+            end_time: (context.now)().format("%H:%M:%S").to_string(),
+            record: None,
+        };
+        record_history(context, &dumped).await;
+    }
+    after_failure(context).await;
+}
+
+/// Rolls back where that is wanted; gives the words that the run ends with.
+async fn after_failure(context: &DumpContext<'_>) -> &'static str {
+    if !context.request.chores.rollback {
+        warn!("Dump request was incomplete, not rolling back because -r option was not supplied");
+        "Dump incomplete, rollback not processed"
+    } else if rollback::roll_back(context).await {
+        "Dump incomplete, completed rollback"
+    } else {
+        "Dump incomplete, rollback not completed"
+    }
 }
 
 /// `-c`. A dump stays good whatever happens here.
@@ -145,7 +215,7 @@ pub(super) async fn record_history(context: &DumpContext<'_>, dumped: &Dumped) -
 }
 
 /// Where nobody is to be mailed the original says so, and cron users know the lines. Sending is not built yet.
-pub(super) fn tell_about_mail(environment: &Environment) {
+pub(in crate::run) fn tell_about_mail(environment: &Environment) {
     let home = environment.home.join("mail_contacts");
     let server = environment
         .gphome

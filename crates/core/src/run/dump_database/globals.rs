@@ -1,0 +1,62 @@
+//! `-G`: roles and other global objects into a file of the set (`gpcrondump.md` 2.12).
+
+use tracing::{error, info};
+
+use super::DumpContext;
+use crate::db::error_chain;
+use crate::run::set_record::SetRecord;
+use crate::tools::pg_dump::find_program;
+use crate::tools::pg_dumpall::PgDumpAll;
+use crate::words::dialect::Product;
+use crate::words::ids::ContentId;
+use crate::words::layout::DumpFileKind;
+use crate::worker::data_file::{PartialFile, sync_directory};
+
+/// False when the file could not be made; the log says why.
+pub(super) async fn dump_globals(context: &DumpContext<'_>, record: &mut SetRecord) -> bool {
+    info!("Commencing pg_catalog dump");
+    match write(context, record).await {
+        Ok(()) => true,
+        Err(reason) => {
+            error!("The global objects could not be saved: {reason}");
+            false
+        }
+    }
+}
+
+async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), String> {
+    let environment = context.environment;
+    let dump = PgDumpAll {
+        program: find_program("pg_dumpall", environment.gphome.as_deref(), &environment.path)
+            .map_err(|error| error_chain(&error))?,
+        libraries: environment.gphome.as_ref().map(|home| home.join("lib")),
+        host: context
+            .address
+            .hosts
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "localhost".to_owned()),
+        port: context.address.port,
+        user: context.address.login.user.clone(),
+        greenplum_syntax: context.surroundings.dialect.product != Product::Postgres,
+        application_name: format!("gpcrondump_globals_{}", environment.pid),
+    };
+    let sql = dump.invocation().run().await.map_err(|error| error_chain(&error))?;
+    let (directory, path) = (
+        record.directory.clone(),
+        record.directory.join(record.names.of_master(DumpFileKind::Global)),
+    );
+    // Passwords are in it: the file is made with mode 0600. A reader of a named pipe may let us wait.
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut file = PartialFile::write(&path, &sql)?;
+        file.publish()?;
+        sync_directory(&directory)?;
+        Ok::<_, crate::worker::data_file::Error>(file.stamp.clone())
+    });
+    let stamp = match writing.await {
+        Ok(written) => written.map_err(|error| error_chain(&error))?,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    };
+    record.add(ContentId::MASTER, stamp);
+    record.save().map_err(|error| error_chain(&error))
+}

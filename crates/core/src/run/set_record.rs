@@ -1,0 +1,35 @@
+//! A finished set on record: what is added to it after the dump is added to its manifest.
+
+use std::path::PathBuf;
+
+use crate::format::manifest::Manifest;
+use crate::words::ids::ContentId;
+use crate::words::job::FileStamp;
+use crate::words::layout::{DumpFileKind, SetNames};
+use crate::worker::data_file::{self, write_small_file};
+
+/// A set whose manifest is on disk.
+#[derive(Debug, Clone)]
+pub(super) struct SetRecord {
+    /// The master's.
+    pub(super) directory: PathBuf,
+    pub(super) names: SetNames,
+    pub(super) manifest: Manifest,
+}
+
+impl SetRecord {
+    /// Notes a file; [`SetRecord::save`] makes it last.
+    pub(super) fn add(&mut self, content: ContentId, stamp: FileStamp) {
+        let instances = &mut self.manifest.instances;
+        if let Some(instance) = instances.iter_mut().find(|instance| instance.content == content) {
+            instance.files.retain(|file| file.name != stamp.name);
+            instance.files.push(stamp);
+        }
+    }
+
+    /// Writes the manifest, over the one that is there.
+    pub(super) fn save(&self) -> Result<(), data_file::Error> {
+        let path = self.directory.join(self.names.of_set(DumpFileKind::Manifest));
+        write_small_file(&path, self.manifest.write().as_bytes()).map(|_| ())
+    }
+}
