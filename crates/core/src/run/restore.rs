@@ -105,7 +105,7 @@ async fn restore(
         return Ok(Exit::Aborted);
     }
 
-    let definitions = Definitions::read(&scene.set)?;
+    let definitions = Definitions::read(&scene.set, request.recreate || scene.created)?;
     let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
     let mut fleet = scene.start_fleet().await?;
@@ -114,7 +114,7 @@ async fn restore(
     stops.changing(&scene.database);
     let mut master = MasterOutcome {
         errors: scene
-            .prepare_database(&maintenance, exists, &definitions.cdatabase)
+            .prepare_database(&maintenance, definitions.cdatabase.as_ref())
             .await?,
         failure: None,
     };
@@ -208,19 +208,17 @@ struct Definitions {
     pre_data_path: PathBuf,
     post_data: Vec<u8>,
     post_data_path: PathBuf,
-    cdatabase: Cdatabase,
+    /// Read only when the database is to be made.
+    cdatabase: Option<Cdatabase>,
 }
 
 impl Definitions {
-    fn read(set: &DumpSet) -> Result<Definitions, Refusal> {
-        for kind in [DumpFileKind::Dump, DumpFileKind::PostData, DumpFileKind::Cdatabase] {
+    fn read(set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
+        for kind in [DumpFileKind::Dump, DumpFileKind::PostData] {
             dump_set::require(set, kind)?;
         }
+        let cdatabase = if creates { Some(read_cdatabase(set)?) } else { None };
         dump_set::check_master_files(set)?;
-        let cdatabase_path = dump_set::ddl_path(set, DumpFileKind::Cdatabase);
-        let cdatabase = dump_set::read_ddl(set, DumpFileKind::Cdatabase)?;
-        let cdatabase = Cdatabase::parse(&String::from_utf8_lossy(&cdatabase))
-            .map_err(|error| Refusal::failed(format!("{}: {error}", cdatabase_path.display())))?;
         Ok(Definitions {
             pre_data: dump_set::read_ddl(set, DumpFileKind::Dump)?,
             pre_data_path: dump_set::ddl_path(set, DumpFileKind::Dump),
@@ -229,6 +227,14 @@ impl Definitions {
             cdatabase,
         })
     }
+}
+
+fn read_cdatabase(set: &DumpSet) -> Result<Cdatabase, Refusal> {
+    dump_set::require(set, DumpFileKind::Cdatabase)?;
+    let text = dump_set::read_ddl(set, DumpFileKind::Cdatabase)?;
+    let path = dump_set::ddl_path(set, DumpFileKind::Cdatabase);
+    Cdatabase::parse(&String::from_utf8_lossy(&text))
+        .map_err(|error| Refusal::failed(format!("{}: {error}", path.display())))
 }
 
 fn parse_script<'a>(text: &'a [u8], path: &Path) -> Result<Script<'a>, Refusal> {
@@ -292,14 +298,12 @@ impl Scene<'_> {
     async fn prepare_database(
         &self,
         maintenance: &Session,
-        exists: bool,
-        cdatabase: &Cdatabase,
+        cdatabase: Option<&Cdatabase>,
     ) -> Result<Vec<String>, Refusal> {
         let name = &self.database;
-        let create = self.request.recreate || !exists;
-        if !create {
+        let Some(cdatabase) = cdatabase else {
             return Ok(Vec::new());
-        }
+        };
         restore_database::check_creatable(maintenance, cdatabase).await?;
         if self.request.recreate {
             tracing::info!("Dropping Database {name}");
