@@ -65,7 +65,7 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
                         _ => HashFamily::None,
                     },
                     segments: row.get(4).and_then(|n| n.parse().ok()),
-                    only_through_master: row.get(7) == Some("t"),
+                    maybe_only_through_master: row.get(7) == Some("t"),
                 });
             }
             Ok(())

@@ -73,6 +73,9 @@ pub struct FileStamp {
 pub enum LoadRoute {
     /// Into the segment of the same content, in utility mode.
     Direct,
+    /// The same, and into the master when the server does not do that with this table: Greenplum 6 copies into no parent
+    /// of an inheritance hierarchy in utility mode.
+    DirectOrMaster,
     /// Into the master, which distributes the rows.
     ThroughMaster,
     /// Into the master, and from one file of the set only: every file holds all rows.

@@ -69,6 +69,6 @@ pub struct TargetTable {
     pub hash_family: HashFamily,
     /// Segments that it is spread over; `None` when the catalog does not say: all.
     pub segments: Option<usize>,
-    /// The server refuses to load it on a segment alone.
-    pub only_through_master: bool,
+    /// It has children, and the server may refuse to load such a table on a segment alone.
+    pub maybe_only_through_master: bool,
 }

@@ -149,16 +149,20 @@ impl Loader<'_> {
         Ok(())
     }
 
+    fn route_of(&self, table: &QualifiedName) -> LoadRoute {
+        let routes = &self.shared.routes;
+        routes.get(table).copied().unwrap_or(self.shared.start.default_route)
+    }
+
+    fn may_use_master(&self, table: &QualifiedName) -> bool {
+        self.route_of(table) == LoadRoute::DirectOrMaster
+    }
+
     /// Where the rows of a table go; `None` when not anywhere.
     fn side_of(&self, table: &QualifiedName) -> Option<Side> {
-        let route = self
-            .shared
-            .routes
-            .get(table)
-            .unwrap_or(&self.shared.start.default_route);
-        match route {
-            LoadRoute::Direct if self.file.segment.is_some() => Some(Side::Segment),
-            LoadRoute::Direct | LoadRoute::ThroughMaster => Some(Side::Master),
+        match self.route_of(table) {
+            LoadRoute::Direct | LoadRoute::DirectOrMaster if self.file.segment.is_some() => Some(Side::Segment),
+            LoadRoute::Direct | LoadRoute::DirectOrMaster | LoadRoute::ThroughMaster => Some(Side::Master),
             LoadRoute::OnceThroughMaster => self.file.loads_copies.then_some(Side::Master),
             LoadRoute::Skip => None,
         }
@@ -181,7 +185,33 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// Some servers say only behind the first rows that they take none: so this asks with none at all.
+    async fn segment_takes(&mut self, block: &CopyBlock) -> Result<bool, String> {
+        let doing = format!("trying to load table {}", block.table);
+        let open = self.open(Side::Segment).await?;
+        let statement = copy_statement(block);
+        let rows = open.rows.as_ref().map_or(&RowEncoding::AsSession, |(_, rows)| rows);
+        let refused = match copy::copy_in(&open.session, rows, &statement, &doing).await {
+            Ok(sink) => {
+                let mut sink = Box::pin(sink);
+                let finished = sink.as_mut().finish().await;
+                finished.err().map(|error| open.session.error(error, &doing))
+            }
+            Err(error) => Some(error),
+        };
+        let Some(error) = refused else {
+            return Ok(true);
+        };
+        self.close(Side::Segment).await;
+        // feature_not_supported; whatever else it is, the rows will meet it again.
+        Ok(error.code() != Some("0A000"))
+    }
+
     async fn begin(&mut self, block: CopyBlock, side: Side) -> Result<(), String> {
+        let side = match side {
+            Side::Segment if self.may_use_master(&block.table) && !self.segment_takes(&block).await? => Side::Master,
+            side => side,
+        };
         let doing = format!("loading table {} from \"{}\"", block.table, self.file.path.display());
         let encoding = self.encoding.clone();
         let with_oids_gone = block.with_oids && self.shared.start.dialect.pg_version.0 >= 120_000;
@@ -208,7 +238,6 @@ impl Loader<'_> {
                 Ok(())
             }
             Err(error) if error.code().is_some() => {
-                // The driver has sent the end of a COPY that never began: the answers of this session are out of step.
                 self.close(side).await;
                 self.refused(block.table, error_chain(&error)).await
             }
@@ -242,6 +271,7 @@ impl Loader<'_> {
                         if error.code().is_none() || !open.session.is_open() {
                             return Err(error_chain(&error));
                         }
+                        self.close(side).await;
                         self.refused(table, error_chain(&error)).await
                     }
                 }
@@ -312,6 +342,8 @@ impl Loader<'_> {
         )
     }
 
+    /// After each COPY that failed: the driver sends one Sync with the statement and one behind the rows, and a server
+    /// that gives up before it has read the first answers both, so that all later answers would be out of step.
     async fn close(&mut self, side: Side) {
         let open = match side {
             Side::Segment => self.segment.take(),

@@ -20,13 +20,6 @@ pub struct Routes {
     pub exceptions: Vec<(QualifiedName, LoadRoute)>,
 }
 
-impl Routes {
-    /// Whether any table goes straight into segments.
-    pub fn any_direct(&self) -> bool {
-        self.default == LoadRoute::Direct || self.exceptions.iter().any(|(_, route)| *route == LoadRoute::Direct)
-    }
-}
-
 /// Decides for every table of the target. `preexisting` are tables that were there before the set's definitions were run:
 /// nothing says that they are distributed as the set's were.
 pub fn plan_routes(
@@ -97,7 +90,7 @@ impl Situation {
         let is_replicated = table.distribution == Distribution::Replicated;
         if was_replicated {
             // Each file has all rows; one server takes them as they are.
-            let direct = self.same_contents && (is_replicated || self.one_segment) && !table.only_through_master;
+            let direct = self.same_contents && (is_replicated || self.one_segment) && !table.maybe_only_through_master;
             return if direct {
                 LoadRoute::Direct
             } else {
@@ -107,7 +100,6 @@ impl Situation {
         let everywhere = table.segments.is_none_or(|segments| segments == self.cluster_segments);
         let direct = self.same_contents
             && everywhere
-            && !table.only_through_master
             && match table.distribution {
                 _ if self.one_segment => true,
                 Distribution::Random => true,
@@ -123,10 +115,11 @@ impl Situation {
                 // On the master's own catalog such a table lies on the master alone.
                 Distribution::Single => false,
             };
-        if direct {
-            LoadRoute::Direct
-        } else {
-            LoadRoute::ThroughMaster
+        match (direct, table.maybe_only_through_master) {
+            (true, false) => LoadRoute::Direct,
+            // Rows of a random table keep their segments where the server lets them.
+            (true, true) => LoadRoute::DirectOrMaster,
+            (false, _) => LoadRoute::ThroughMaster,
         }
     }
 }

@@ -12,7 +12,7 @@ fn table(name: &str, distribution: Distribution, hash_family: HashFamily) -> Tar
         distribution,
         hash_family,
         segments: None,
-        only_through_master: false,
+        maybe_only_through_master: false,
     }
 }
 
@@ -137,13 +137,21 @@ fn several_files_of_a_replicated_table_into_one_server_are_one_copy() {
 }
 
 #[test]
-fn a_table_that_segments_refuse_or_that_some_do_not_have_goes_through_the_master() {
+fn a_table_that_segments_may_refuse_or_that_some_do_not_have_can_go_through_the_master() {
     let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Hashed)]);
     let parent = TargetTable {
-        only_through_master: true,
+        maybe_only_through_master: true,
         ..hashed(HashFamily::Jump)
     };
-    assert_eq!(route(&set, 3, GP6, parent, &[]), LoadRoute::ThroughMaster);
+    assert_eq!(route(&set, 3, GP6, parent.clone(), &[]), LoadRoute::DirectOrMaster);
+    assert_eq!(route(&set, 2, GP6, parent.clone(), &[]), LoadRoute::ThroughMaster);
+    // Each segment would send its copy to the master.
+    let copies = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Replicated)]);
+    let replicated = TargetTable {
+        distribution: Distribution::Replicated,
+        ..parent
+    };
+    assert_eq!(route(&copies, 3, GP6, replicated, &[]), LoadRoute::OnceThroughMaster);
     let partial = TargetTable {
         segments: Some(2),
         ..hashed(HashFamily::Jump)
