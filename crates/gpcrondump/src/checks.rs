@@ -98,14 +98,6 @@ pub static CHECKS: &[Check] = &[
 /// Options that the original has and this program has not yet, each with what to do without it.
 #[rustfmt::skip]
 pub static NOT_BUILT: &[(&str, &str)] = &[
-    ("-s", "dump the whole database"),
-    ("--schema-file", "dump the whole database"),
-    ("-S", "dump the whole database"),
-    ("--exclude-schema-file", "dump the whole database"),
-    ("-t", "dump the whole database"),
-    ("--table-file", "dump the whole database"),
-    ("-T", "dump the whole database"),
-    ("--exclude-table-file", "dump the whole database"),
     ("--incremental", "make a full dump"),
     ("--list-filter-tables", "it belongs to --incremental, which is not built either"),
     ("--list-backup-files", "the manifest of a finished dump lists its files"),
@@ -332,7 +324,7 @@ fn catalog_schema(asked: &Asked) -> Option<Finding> {
         match std::fs::read_to_string(file) {
             Err(e) => return Finding::failed(unreadable(file, &e)),
             Ok(text) => {
-                if let Some(name) = text.lines().find(of_catalog) {
+                if let Some(name) = text.lines().map(str::trim).find(of_catalog) {
                     return Finding::failed(format!(
                         "can not {verb} catalog schema '{name}' in schema file '{file}'"
                     ));
@@ -344,7 +336,7 @@ fn catalog_schema(asked: &Asked) -> Option<Finding> {
 }
 
 /// As Python words it, for those who look for the words; without a number where the system gave none.
-fn unreadable(file: &str, error: &std::io::Error) -> String {
+pub fn unreadable(file: &str, error: &std::io::Error) -> String {
     match error.raw_os_error() {
         Some(2) => format!("[Errno 2] No such file or directory: '{file}'"),
         Some(13) => format!("[Errno 13] Permission denied: '{file}'"),

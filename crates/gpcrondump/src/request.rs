@@ -10,12 +10,13 @@ use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
 use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest};
+use gpdump_core::plan::filter::{NameList, TableFilter};
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadKey, BadPrefix, DumpDate, Prefix, TimestampKey};
 use gpdump_core::words::layout::Compression;
 use gpdump_core::words::refusal::Refusal;
 
-use crate::checks::{CHECKS, NOT_BUILT};
+use crate::checks::{CHECKS, NOT_BUILT, unreadable};
 
 const PARALLEL: usize = 64;
 const KEEP_FREE_PERCENT: u8 = 10;
@@ -34,6 +35,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
     let key = options.text("-K").map(str::parse::<TimestampKey>).transpose();
     Ok(DumpRequest {
         databases: databases(options, environment),
+        filter: filter(options)?,
         master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
             Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
                 .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
@@ -108,6 +110,28 @@ fn cleanup(options: &Parsed) -> Result<Option<CleanupRequest>, Refusal> {
     }))
 }
 
+/// At most one filter is given: others were refused before.
+fn filter(options: &Parsed) -> Result<TableFilter, Refusal> {
+    type Make = fn(NameList) -> TableFilter;
+    let kinds: [(&str, &str, Make); 4] = [
+        ("-t", "--table-file", TableFilter::IncludeTables),
+        ("-T", "--exclude-table-file", TableFilter::ExcludeTables),
+        ("-s", "--schema-file", TableFilter::IncludeSchemas),
+        ("-S", "--exclude-schema-file", TableFilter::ExcludeSchemas),
+    ];
+    for (names, file, make) in kinds {
+        if options.has(names) {
+            return Ok(make(NameList::typed(options.values(names))));
+        }
+        // An empty name of a file was given all the same: it must not become a dump of everything.
+        if let Some(file) = options.values(file).last() {
+            let text = std::fs::read_to_string(file).map_err(|error| Refusal::failed(unreadable(file, &error)))?;
+            return Ok(make(NameList::of_file(&text, PathBuf::from(file))));
+        }
+    }
+    Ok(TableFilter::Everything)
+}
+
 /// The number was checked before.
 fn disk_check(options: &Parsed) -> DiskCheck {
     let percent = match options.text("-f") {
@@ -149,6 +173,7 @@ mod tests {
             request("-a").unwrap(),
             DumpRequest {
                 databases: Databases::Named(vec!["sales".into()]),
+                filter: TableFilter::Everything,
                 master_data_dir: "/data/master/gpseg-1".into(),
                 backup_root: None,
                 prefix: Prefix::none(),
@@ -238,6 +263,43 @@ mod tests {
         };
         assert_eq!(cleanup("-o --cleanup-date 20240102 --force --dry-run"), named);
         assert_eq!(cleanup("-c --cleanup-date 20240102 --cleanup-total 3").total, Some(3));
+    }
+
+    #[test]
+    fn every_filter_reaches_the_request() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(&file, "a.b\r\n\r\nc.d \na.b\n").unwrap();
+        let path = file.path().to_str().unwrap();
+        let of_file = || NameList {
+            names: vec!["a.b".into(), "c.d ".into()],
+            file: Some(path.into()),
+        };
+        let typed = || NameList::typed(["a.b", "c,d"]);
+        for (line, expected) in [
+            ("-t a.b -t c,d -t a.b".to_owned(), TableFilter::IncludeTables(typed())),
+            ("-T a.b -T c,d".to_owned(), TableFilter::ExcludeTables(typed())),
+            ("-s a.b -s c,d".to_owned(), TableFilter::IncludeSchemas(typed())),
+            ("-S a.b -S c,d".to_owned(), TableFilter::ExcludeSchemas(typed())),
+            (format!("--table-file {path}"), TableFilter::IncludeTables(of_file())),
+            (
+                format!("--exclude-table-file={path}"),
+                TableFilter::ExcludeTables(of_file()),
+            ),
+            (format!("--schema-file {path}"), TableFilter::IncludeSchemas(of_file())),
+            (
+                format!("--exclude-schema-file {path}"),
+                TableFilter::ExcludeSchemas(of_file()),
+            ),
+        ] {
+            assert_eq!(request(&format!("-a {line}")).unwrap().filter, expected, "{line}");
+        }
+        for (line, text) in [
+            ("--table-file /nosuch", "[Errno 2] No such file or directory: '/nosuch'"),
+            ("--exclude-table-file=", "[Errno 2] No such file or directory: ''"),
+            ("--schema-file=", "[Errno 2] No such file or directory: ''"),
+        ] {
+            assert_eq!(request(line).unwrap_err(), Refusal::failed(text), "{line}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod connect;
 pub mod copy;
+pub mod definitions;
 pub mod locks;
 pub mod passfile;
 pub mod relations;

@@ -12,7 +12,7 @@ use crate::words::names::{QualifiedName, quote_literal};
 use crate::words::relation::{Distribution, Relation, SequenceState, StorageKind};
 
 /// Schemas that belong to the server (`gp_dump.md` 2.5). Temporary ones are among them: their names begin with `pg_`.
-const USER_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'gp_toolkit')";
+pub(super) const USER_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'gp_toolkit')";
 
 /// All tables with rows of their own, in order of schema and name (by bytes, on every server alike).
 pub async fn read_relations(session: &Session, dialect: &Dialect) -> Result<Vec<Relation>, Error> {
@@ -438,11 +438,11 @@ pub async fn read_moved_leaves(session: &Session) -> Result<Vec<(QualifiedName, 
         .collect())
 }
 
-fn parse_oid(text: &str) -> Option<Oid> {
+pub(super) fn parse_oid(text: &str) -> Option<Oid> {
     text.parse().ok().map(Oid)
 }
 
-fn unexpected(session: &Session, doing: &str, what: &str) -> Error {
+pub(super) fn unexpected(session: &Session, doing: &str, what: &str) -> Error {
     Error::Unexpected {
         whom: session.whom().to_owned(),
         doing: doing.to_owned(),

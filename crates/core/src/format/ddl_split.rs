@@ -16,6 +16,7 @@
 //! Entries are copied byte for byte. New text is: the title lines, drops at the head of post-data (`drops`), and what
 //! `pg_dump -s` leaves out (`extras`).
 
+mod choose;
 mod drops;
 mod extras;
 mod place;
@@ -25,6 +26,7 @@ use std::collections::BTreeMap;
 
 use crate::format::sql_script::{Item, LexError, Script};
 use crate::format::toc::{Entry, EntryKind, Setting};
+use crate::words::definitions::DefinitionFilter;
 use crate::words::dialect::PgVersion;
 use crate::words::job::TableJob;
 use crate::words::names::QualifiedName;
@@ -54,6 +56,8 @@ pub struct SplitInput<'a> {
     pub moved_leaves: &'a [MovedLeaf],
     /// Materialized views to fill at the end of post-data, each after those it reads.
     pub refresh: &'a [QualifiedName],
+    /// What of the dump is kept; `None`: all of it. The lists above are cut already.
+    pub keep: Option<&'a DefinitionFilter>,
 }
 
 /// A leaf partition that was moved to a schema of its own.
@@ -106,10 +110,17 @@ pub fn split(input: &SplitInput) -> Result<DdlFiles, SplitError> {
     refuse_meta_commands(&script, input)?;
     extras::check_encoding(input)?;
 
-    let parts = place::parts(script.entries(), input.pg_version);
+    let mut parts = place::parts(script.entries(), input.pg_version);
+    if let Some(filter) = input.keep {
+        for (part, kept) in parts.iter_mut().zip(choose::kept(&script, filter)) {
+            if !kept {
+                *part = Part::Neither;
+            }
+        }
+    }
     let extras = extras::Extras::new(&script, input);
     Ok(DdlFiles {
-        pre_data: pre_data(&script, &parts, &extras),
+        pre_data: pre_data(&script, &parts, &extras, input),
         post_data: post_data(&script, &parts, &extras, input),
     })
 }
@@ -133,7 +144,7 @@ fn is_psql_guard(text: &[u8]) -> bool {
     text.starts_with(b"\\restrict ") || text.starts_with(b"\\unrestrict ")
 }
 
-fn pre_data(script: &Script, parts: &[Part], extras: &extras::Extras) -> Vec<u8> {
+fn pre_data(script: &Script, parts: &[Part], extras: &extras::Extras, input: &SplitInput) -> Vec<u8> {
     let entries = script.entries();
     let chosen: Vec<usize> = (0..entries.len()).filter(|&i| parts[i] == Part::PreData).collect();
     // Privileges come last, as pg_dump has them; values and COPY blocks stand in front of them.
@@ -141,7 +152,7 @@ fn pre_data(script: &Script, parts: &[Part], extras: &extras::Extras) -> Vec<u8>
         .iter()
         .position(|&i| entries[i].kind == EntryKind::Acl)
         .unwrap_or(chosen.len());
-    let mut writer = Writer::new(script);
+    let mut writer = Writer::new(script, input.keep.is_some());
     writer.head();
     extras.storage_options(&mut writer);
     let mut done = extras::Done::default();
@@ -172,7 +183,7 @@ fn post_data(script: &Script, parts: &[Part], extras: &extras::Extras, input: &S
         .filter(|&i| parts[i] == Part::PostData)
         .map(|i| &entries[i])
         .collect();
-    let mut writer = Writer::new(script);
+    let mut writer = Writer::new(script, input.keep.is_some());
     writer.head();
     drops::write(script, &chosen, input.pg_version, &mut writer);
     for entry in chosen {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chores::Chores;
 use super::databases::Databases;
+use crate::plan::filter::TableFilter;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
 use crate::words::layout::Compression;
@@ -15,6 +16,7 @@ use crate::words::layout::Compression;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DumpRequest {
     pub databases: Databases,
+    pub filter: TableFilter,
     /// Absolute.
     pub master_data_dir: PathBuf,
     /// Absolute; `None`: each instance's own data directory.

@@ -2,7 +2,9 @@
 
 pub mod chores;
 pub mod databases;
+pub mod definitions;
 pub mod dump_request;
+pub mod filter;
 pub mod restore;
 pub mod restore_request;
 pub mod retention;

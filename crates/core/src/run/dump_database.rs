@@ -9,6 +9,7 @@ mod files;
 mod globals;
 mod prepare;
 mod rollback;
+mod selection;
 mod snapshot;
 mod vacuum;
 
@@ -19,7 +20,7 @@ use tracing::info;
 
 pub(super) use after::tell_about_mail;
 
-use super::dump_lines;
+use super::dump_lines::{self, EngineArguments};
 use super::set_record::SetRecord;
 use super::{interrupted, refusal_of};
 use crate::db::{Session, catalog};
@@ -150,7 +151,7 @@ async fn dump(
 ) -> Result<Dumped, Refusal> {
     let started = chrono::Local::now().to_rfc3339();
     let directories = prepare::prepare_directories(context, fleet).await?;
-    info!("Configuring for single database dump");
+    let selection = selection::configure(context, &sessions.barrier).await?;
     prepare::check_disk_space(context, sessions, &directories).await?;
     let names = SetNames {
         prefix: context.request.prefix.clone(),
@@ -166,19 +167,12 @@ async fn dump(
         .map_err(|error| refusal_of(&error))?
         .ok_or_else(|| Refusal::known(format!("Database {} does not exist.", context.database)))?;
 
-    let cut = match snapshot::take_cut(context, sessions, fleet, &names, &directories, &database).await? {
+    let cut = match snapshot::take_cut(context, sessions, fleet, &names, &directories, &database, selection).await? {
         Some(cut) => cut,
         None => return Ok(after::failed(context, fleet, &names, &directories).await),
     };
     // DDL is read and split while the rows are copied.
-    let ddl = ddl::make_ddl(
-        context,
-        &sessions.snapshot,
-        &cut.relations,
-        &cut.jobs,
-        cut.pg_dump,
-        &database,
-    );
+    let ddl = ddl::make_ddl(context, &sessions.snapshot, &cut.tables, cut.pg_dump, &database);
     tokio::pin!(ddl);
     let mut texts = None;
     {
@@ -200,7 +194,8 @@ async fn dump(
         Some(texts) => texts,
         None => ddl.await?,
     };
-    let state = files::read_state(&sessions.snapshot, dialect).await?;
+    let mut state = files::read_state(&sessions.snapshot, dialect).await?;
+    state.extend(selection::list_files(context, &cut.tables.selection)?);
     // The locks were held to the end if, and only if, this session is still in its transaction.
     sessions
         .snapshot
@@ -251,7 +246,7 @@ async fn dump(
         ended: chrono::Local::now().to_rfc3339(),
         consistency: cut.consistency.clone(),
         instances: files::instance_files(context, fleet, &directories, master_stamps),
-        tables: files::table_facts(&cut.relations, &fleet.totals),
+        tables: files::table_facts(&cut.tables.relations, &fleet.totals),
     };
     let path = directories.master.join(names.of_set(DumpFileKind::Manifest));
     write_small_file(&path, manifest.write().as_bytes()).map_err(io)?;
@@ -275,16 +270,9 @@ async fn dump(
 
 /// The lines that the original prints before it starts its engine.
 fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
-    if !names.prefix.is_empty() {
-        info!(
-            "Creating filter file: {}",
-            directory.join(names.of_set(DumpFileKind::Filter)).display()
-        );
+    for kind in selection::list_kinds(context) {
+        info!("Creating filter file: {}", directory.join(names.of_set(kind)).display());
     }
-    info!(
-        "Creating filter file: {}",
-        directory.join(names.of_set(DumpFileKind::Table)).display()
-    );
     if names.compression == Compression::Gzip {
         info!("Adding compression parameter");
     }
@@ -294,12 +282,12 @@ fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
     info!("Adding --no-expand-children");
     info!(
         "Dump process command line {}",
-        dump_lines::engine_command_line(&engine_arguments(context, directory))
+        engine_arguments(context, directory).command_line()
     );
     info!("Starting Dump process");
 }
 
-fn engine_arguments(context: &DumpContext<'_>, directory: &Path) -> Vec<String> {
+fn engine_arguments(context: &DumpContext<'_>, directory: &Path) -> EngineArguments {
     dump_lines::engine_arguments(
         context.request,
         &context.database,

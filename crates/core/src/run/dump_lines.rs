@@ -1,6 +1,7 @@
 //! The lines of a dump that people read and scripts grep. Pure; the texts are the original's (`gpcrondump.md` 2.5, 2.10).
 
 use crate::plan::dump_request::{DiskCheck, DumpRequest};
+use crate::plan::filter::{NameList, TableFilter};
 use crate::words::ids::TimestampKey;
 use crate::words::layout::Compression;
 
@@ -14,9 +15,19 @@ pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_
         "Master Greenplum Instance dump parameters".to_owned(),
         DASH.to_owned(),
     ];
+    lines.extend(dump_type(&request.filter));
     let mut line = |label: &str, value: &str| lines.push(format!("{label:<37}= {value}"));
-    line("Dump type", "Full database");
     line("Database to be dumped", database);
+    if let TableFilter::IncludeSchemas(list) | TableFilter::ExcludeSchemas(list) = &request.filter {
+        let label = match request.filter {
+            TableFilter::IncludeSchemas(_) => "Schema to be dumped",
+            _ => "Schema not to be dumped",
+        };
+        match &list.file {
+            None => line(label, &list.names.join(", ")),
+            Some(file) => line("Schema file name", &file.display().to_string()),
+        }
+    }
     if let Some(root) = &request.backup_root {
         line("Dump directory", &root.display().to_string());
     }
@@ -39,6 +50,32 @@ pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_
     if let DiskCheck::KeepFree(percent) = request.disk_check {
         lines.push(format!("{:<37}> {percent}", "Ensuring remaining free disk"));
     }
+    lines
+}
+
+/// What kind of dump it is; with its tables where they were typed.
+fn dump_type(filter: &TableFilter) -> Vec<String> {
+    let line = |label: &str, value: &str| format!("{label:<37}= {value}");
+    let (kind, list, title, width): (_, &NameList, _, usize) = match filter {
+        TableFilter::Everything => return vec![line("Dump type", "Full database")],
+        TableFilter::IncludeSchemas(_) => return vec![line("Dump type", "Single database, specific schema")],
+        TableFilter::ExcludeSchemas(_) => return vec![line("Dump type", "Single database, exclude schema")],
+        TableFilter::IncludeTables(list) => ("Single database, specific table", list, "Table inclusion list ", 39),
+        TableFilter::ExcludeTables(list) => ("Single database, exclude table", list, "Table exclusion list ", 41),
+    };
+    let mut lines = vec![line("Dump type", kind), DASH.to_owned()];
+    match &list.file {
+        Some(file) => lines.push(line("Table file name", &file.display().to_string())),
+        None => {
+            lines.extend([title.to_owned(), DASH.to_owned()]);
+            lines.extend(
+                list.names
+                    .iter()
+                    .map(|name| format!("{:<width$}= {name}", "Table name")),
+            );
+        }
+    }
+    lines.push(DASH.to_owned());
     lines
 }
 
@@ -77,6 +114,25 @@ fn on_off(value: bool) -> &'static str {
 
 /// The words that the original would have called its engine with; scripts look for `gp_dump` and its options here and
 /// in the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineArguments {
+    options: Vec<String>,
+    database: String,
+    /// Those that the original put behind the name of the database.
+    lists: Vec<String>,
+}
+
+/// The original's lists were temporary files of these names and six random letters; ours are never written. What was
+/// chosen is in the set's own files `_table` and `_schema`.
+fn filter_argument(filter: &TableFilter) -> Option<&'static str> {
+    match filter {
+        TableFilter::Everything => None,
+        TableFilter::IncludeTables(_) => Some("--table-file=include_dump_tables_file"),
+        TableFilter::ExcludeTables(_) => Some("--exclude-table-file=exclude_dump_tables_file"),
+        TableFilter::IncludeSchemas(_) | TableFilter::ExcludeSchemas(_) => Some("--schema-file=schema_list"),
+    }
+}
+
 pub fn engine_arguments(
     request: &DumpRequest,
     database: &str,
@@ -84,12 +140,12 @@ pub fn engine_arguments(
     user: &str,
     directory: &std::path::Path,
     key: TimestampKey,
-) -> Vec<String> {
+) -> EngineArguments {
     let dump_dir = match &request.backup_root {
         Some(_) => directory.display().to_string(),
         None => format!("db_dumps/{}", key.date_dir()),
     };
-    let mut words = vec![
+    let mut options = vec![
         "-p".to_owned(),
         port.to_string(),
         "-U".to_owned(),
@@ -101,25 +157,43 @@ pub fn engine_arguments(
         "--no-lock".to_owned(),
     ];
     if request.compression == Compression::Gzip {
-        words.push("--gp-c".to_owned());
+        options.push("--gp-c".to_owned());
     }
     if !request.prefix.is_empty() {
-        words.push(format!("--prefix={}", request.prefix));
+        options.push(format!("--prefix={}", request.prefix));
     }
-    words.push("--no-expand-children".to_owned());
-    words.push(database.to_owned());
-    words
+    options.push("--no-expand-children".to_owned());
+    EngineArguments {
+        options,
+        database: database.to_owned(),
+        lists: filter_argument(&request.filter)
+            .map(str::to_owned)
+            .into_iter()
+            .collect(),
+    }
 }
 
-/// The same as one line; the database in double quotes, as the original put it before the shell.
-pub fn engine_command_line(arguments: &[String]) -> String {
-    let (database, options) = arguments.split_last().expect("the database is always there");
-    let mut quoted = String::new();
-    for c in database.chars() {
-        if matches!(c, '\\' | '`' | '$' | '!' | '"') {
-            quoted.push('\\');
-        }
-        quoted.push(c);
+impl EngineArguments {
+    pub fn words(&self) -> impl Iterator<Item = &str> {
+        let options = self.options.iter().map(String::as_str);
+        let lists = self.lists.iter().map(String::as_str);
+        options.chain([self.database.as_str()]).chain(lists)
     }
-    format!("gp_dump {} \"{quoted}\"", options.join(" "))
+
+    /// One line; the database in double quotes, as the original put it before the shell.
+    pub fn command_line(&self) -> String {
+        let mut quoted = String::new();
+        for c in self.database.chars() {
+            if matches!(c, '\\' | '`' | '$' | '!' | '"') {
+                quoted.push('\\');
+            }
+            quoted.push(c);
+        }
+        let mut line = format!("gp_dump {} \"{quoted}\"", self.options.join(" "));
+        for list in &self.lists {
+            line.push(' ');
+            line.push_str(list);
+        }
+        line
+    }
 }

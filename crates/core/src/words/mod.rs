@@ -2,8 +2,10 @@
 //!
 //! A value that is not valid cannot exist: constructors check, and what they checked need not be checked again.
 
+pub mod catalog_facts;
 pub mod cluster;
 pub mod database;
+pub mod definitions;
 pub mod dialect;
 pub mod environment;
 pub mod exit;

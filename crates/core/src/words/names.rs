@@ -87,6 +87,45 @@ impl QualifiedName {
     }
 }
 
+impl QualifiedName {
+    /// A name as SQL has it, with at least one part in double quotes: `"Odd Schema"."t"`, `sales."Order.Lines"`. A part
+    /// without quotes is taken as it stands. `None` for anything else.
+    pub fn parse_quoted(text: &str) -> Option<QualifiedName> {
+        let (schema, rest) = first_part(text)?;
+        let second = rest.strip_prefix('.')?;
+        let (name, rest) = first_part(second)?;
+        let quoted = text.starts_with('"') || second.starts_with('"');
+        (rest.is_empty() && quoted && !schema.is_empty() && !name.is_empty()).then_some(QualifiedName { schema, name })
+    }
+}
+
+/// The real name behind a quoted one; `None` when the text is not one quoted name.
+pub fn unquote_ident(text: &str) -> Option<String> {
+    let (name, rest) = first_part(text)?;
+    (text.starts_with('"') && rest.is_empty() && !name.is_empty()).then_some(name)
+}
+
+/// The first part of a dotted name, and what follows it.
+fn first_part(text: &str) -> Option<(String, &str)> {
+    let Some(mut rest) = text.strip_prefix('"') else {
+        let end = text.find('.').unwrap_or(text.len());
+        return Some((text[..end].to_owned(), &text[end..]));
+    };
+    let mut name = String::new();
+    loop {
+        let end = rest.find('"')?;
+        name.push_str(&rest[..end]);
+        rest = &rest[end + 1..];
+        match rest.strip_prefix('"') {
+            Some(more) => {
+                name.push('"');
+                rest = more;
+            }
+            None => return Some((name, rest)),
+        }
+    }
+}
+
 /// `schema.name` without quotes: how list files and messages show it.
 impl fmt::Display for QualifiedName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -300,6 +339,27 @@ mod tests {
     #[test]
     fn reserved_words_are_sorted() {
         assert!(RESERVED.windows(2).all(|w| w[0] < w[1]));
+    }
+
+    #[test]
+    fn names_quoted_for_sql_are_read_back() {
+        let pair = |schema: &str, name: &str| Some(QualifiedName::new(schema, name));
+        for (text, name) in [
+            ("\"a\".\"b\"", pair("a", "b")),
+            ("\"a.b\".\"c\"\"d\"", pair("a.b", "c\"d")),
+            ("sales.\"Order.Lines\"", pair("sales", "Order.Lines")),
+            ("\"Odd Schema\".t", pair("Odd Schema", "t")),
+            ("a.b", None),
+            ("\"a.b", None),
+            ("\"a\"x.\"b\"", None),
+            ("\"\".\"b\"", None),
+            ("a.b\"", None),
+        ] {
+            assert_eq!(QualifiedName::parse_quoted(text), name, "{text}");
+        }
+        assert_eq!(unquote_ident("\"a\"\"b\""), Some("a\"b".to_owned()));
+        assert_eq!(unquote_ident("\"a\".\"b\""), None);
+        assert_eq!(unquote_ident("a"), None);
     }
 
     #[test]

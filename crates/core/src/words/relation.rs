@@ -72,3 +72,36 @@ pub struct TargetTable {
     /// It has children, and the server may refuse to load such a table on a segment alone.
     pub maybe_only_through_master: bool,
 }
+
+/// What a relation is, as far as a filter can tell relations apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RelationKind {
+    /// Partitioned, external and foreign ones among them.
+    Table,
+    View,
+    MaterializedView,
+    Sequence,
+}
+
+impl RelationKind {
+    /// For messages: `a view`.
+    pub fn words(self) -> &'static str {
+        match self {
+            RelationKind::Table => "a table",
+            RelationKind::View => "a view",
+            RelationKind::MaterializedView => "a materialized view",
+            RelationKind::Sequence => "a sequence",
+        }
+    }
+}
+
+/// A relation that a filter may name, with or without rows of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamedRelation {
+    pub oid: Oid,
+    pub name: QualifiedName,
+    pub kind: RelationKind,
+    /// The table that this one is a partition of, one level up.
+    pub parent: Option<Oid>,
+}

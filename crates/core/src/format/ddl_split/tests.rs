@@ -24,6 +24,7 @@ fn input<'a>(dump: &'a str, version: u32, labels: &'a BTreeMap<QualifiedName, Ve
         enum_labels: labels,
         moved_leaves: &[],
         refresh: &[],
+        keep: None,
     }
 }
 
@@ -110,6 +111,7 @@ fn what_needs_a_key_follows_it_into_post_data() {
     let view = [QualifiedName::new("s", "mv")];
     let (pre, post) = split_texts(&SplitInput {
         refresh: &view,
+        keep: None,
         ..input(&text, 150000, &none)
     });
     assert_eq!(
@@ -299,6 +301,7 @@ fn what_must_not_be_is_refused() {
     let view = [QualifiedName::new("s", "größe")];
     let latin = SplitInput {
         refresh: &view,
+        keep: None,
         encoding: "LATIN1",
         ..input(&whole, 150000, &none)
     };

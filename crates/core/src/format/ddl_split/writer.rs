@@ -14,11 +14,14 @@ pub(super) struct Writer<'a> {
     out: Vec<u8>,
     /// The statement that made each setting what it is at this point of the new file.
     in_force: [Option<Vec<u8>>; 5],
+    /// Schemas may be left out, so one is only set for what lies in it: Greenplum 5 refuses a path to one that is not there.
+    sparing: bool,
 }
 
 impl<'a> Writer<'a> {
-    pub(super) fn new(script: &'a Script<'a>) -> Self {
+    pub(super) fn new(script: &'a Script<'a>, sparing: bool) -> Self {
         Writer {
+            sparing,
             script,
             out: Vec::new(),
             in_force: Default::default(),
@@ -53,6 +56,9 @@ impl<'a> Writer<'a> {
         let text = self.script.text();
         for setting in Setting::ALL {
             let Some(span) = entry.state.get(setting) else { continue };
+            if self.sparing && setting == Setting::SearchPath && entry.schema.is_none() {
+                continue;
+            }
             let statement = span.of(text);
             let printed_here = span.start >= entry.preamble_start && span.start < entry.span.start;
             // A head that ends in one statement holds for all: it is not repeated.
@@ -65,7 +71,7 @@ impl<'a> Writer<'a> {
             Some(mended) => self.out.extend_from_slice(&mended),
             None => self.out.extend_from_slice(body),
         }
-        self.remember(&entry.state_after);
+        self.remember_changes(&entry.state, &entry.state_after);
     }
 
     /// Text of our own.
@@ -92,9 +98,15 @@ impl<'a> Writer<'a> {
     }
 
     fn remember(&mut self, state: &SessionState) {
+        self.remember_changes(&SessionState::default(), state);
+    }
+
+    fn remember_changes(&mut self, before: &SessionState, after: &SessionState) {
         let text = self.script.text();
         for setting in Setting::ALL {
-            if let Some(span) = state.get(setting) {
+            if let Some(span) = after.get(setting)
+                && before.get(setting) != Some(span)
+            {
                 let statement = span.of(text);
                 let known = &mut self.in_force[setting as usize];
                 if known.as_deref() != Some(statement) {

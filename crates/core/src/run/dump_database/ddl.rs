@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::DumpContext;
+use super::selection::{self, ChosenTables};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::{Session, relations};
 use crate::exec::master_files::MasterTexts;
@@ -11,27 +12,33 @@ use crate::format::database_acl;
 use crate::format::ddl_split::{self, MovedLeaf, SplitInput};
 use crate::run::refusal_of;
 use crate::tools::pg_dump::RunningPgDump;
+use crate::words::definitions::ObjectClass;
 use crate::words::dialect::Dialect;
 use crate::words::job::TableJob;
 use crate::words::names::{QualifiedName, quote_ident_if_needed, quote_literal};
 use crate::words::refusal::Refusal;
-use crate::words::relation::Relation;
 
 /// Waits for pg_dump and makes the three texts of the master.
 pub(super) async fn make_ddl(
     context: &DumpContext<'_>,
     snapshot: &Session,
-    relations: &[Relation],
-    jobs: &[TableJob],
+    tables: &ChosenTables,
     pg_dump: RunningPgDump,
     database: &DatabaseInfo,
 ) -> Result<MasterTexts, Refusal> {
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
-    let sequences = relations::read_sequences(snapshot, dialect).await.map_err(refuse)?;
-    let refresh = relations::read_populated_matviews(snapshot, dialect)
+    let keep = selection::choose_definitions(context, snapshot, &tables.selection).await?;
+    let is_kept = |name: &QualifiedName| {
+        let filter = keep.as_ref();
+        filter.is_none_or(|filter| filter.keeps(ObjectClass::Relation, &name.schema, &name.name))
+    };
+    let mut sequences = relations::read_sequences(snapshot, dialect).await.map_err(refuse)?;
+    sequences.retain(|sequence| is_kept(&sequence.name));
+    let mut refresh = relations::read_populated_matviews(snapshot, dialect)
         .await
         .map_err(refuse)?;
+    refresh.retain(|(name, _)| is_kept(name));
     let is_old = dialect.pg_version.0 < 80400;
     let enum_labels = if is_old {
         relations::read_enum_labels(snapshot).await.map_err(refuse)?
@@ -45,9 +52,8 @@ pub(super) async fn make_ddl(
     };
     let dump = pg_dump.finish().await.map_err(|error| refusal_of(&error))?;
     // Leaves have no DDL of their own, so no empty block either.
-    let data_tables: Vec<TableJob> = relations
-        .iter()
-        .zip(jobs)
+    let data_tables: Vec<TableJob> = (tables.relations.iter())
+        .zip(&tables.jobs)
         .filter(|(relation, _)| relation.root.is_none())
         .map(|(_, job)| job.clone())
         .collect();
@@ -71,6 +77,7 @@ pub(super) async fn make_ddl(
             enum_labels: &enum_labels,
             moved_leaves: &moved_leaves,
             refresh: &refresh,
+            keep: keep.as_ref(),
         })
     });
     let files = match split.await {

@@ -155,7 +155,7 @@ pub(super) fn write_report(
     let arguments = engine_arguments(context, directory);
     let text = BackupReport {
         key: context.key.to_string(),
-        command_line: report::join_arguments(arguments.iter().map(String::as_str)),
+        command_line: report::join_arguments(arguments.words()),
         pass_through: None,
         compression: names.compression,
         backup_type: BackupType::Full,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tracing::warn;
 
 use super::prepare::Directories;
+use super::selection::{self, ChosenTables};
 use super::{DumpContext, Sessions};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
@@ -12,6 +13,7 @@ use crate::db::{Session, relations};
 use crate::exec::cut::{self, CutLimits};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::Consistency;
+use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::tools::pg_dump::{self, PgDump, RunningPgDump};
 use crate::words::dialect::Dialect;
@@ -34,8 +36,7 @@ const PG_DUMP_START_LIMIT: Duration = Duration::from_secs(10);
 
 /// Everything that the moment of the cut fixes.
 pub(super) struct CutState {
-    pub(super) relations: Vec<Relation>,
-    pub(super) jobs: Vec<TableJob>,
+    pub(super) tables: ChosenTables,
     pub(super) consistency: Consistency,
     pub(super) pg_dump: RunningPgDump,
 }
@@ -48,6 +49,7 @@ pub(super) async fn take_cut(
     names: &SetNames,
     directories: &Directories,
     database: &DatabaseInfo,
+    mut selection: Selection,
 ) -> Result<Option<CutState>, Refusal> {
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
@@ -64,14 +66,17 @@ pub(super) async fn take_cut(
             .map_err(refuse)?;
     }
     for _ in 0..CUTS {
-        let expected = relations::read_relations(&sessions.barrier, dialect)
+        let mut expected = relations::read_relations(&sessions.barrier, dialect)
             .await
             .map_err(refuse)?;
+        // Tables that no filter chose are neither locked nor looked at.
+        expected.retain(|relation| selection.has(relation.oid));
         let table_names: Vec<QualifiedName> = expected.iter().map(|relation| relation.name.clone()).collect();
         let jobs: Vec<TableJob> = expected.iter().map(job_of).collect();
         let locked = fleet.alongside(lock_for_dump(&sessions.snapshot, dialect, &table_names));
         let Some(locked) = locked.await else { return Ok(None) };
         if !locked? {
+            selection = selection::select(context, &sessions.barrier).await?;
             continue;
         }
         let start_of = |contents: &[ContentId]| DumpStart {
@@ -111,20 +116,26 @@ pub(super) async fn take_cut(
         })?;
         let Some(pg_dump) = pg_dump else { return Ok(None) };
         // The list was read before the locks: a table that came in between would be in the DDL and not in the data.
-        let relations = relations::read_relations(&sessions.snapshot, dialect)
+        selection = selection::select(context, &sessions.snapshot).await?;
+        let mut relations = relations::read_relations(&sessions.snapshot, dialect)
             .await
             .map_err(refuse)?;
+        relations.retain(|relation| selection.has(relation.oid));
         if same_tables(&expected, &relations) {
             tell_about_cut(&consistency);
             return Ok(Some(CutState {
-                relations,
-                jobs,
+                tables: ChosenTables {
+                    selection,
+                    relations,
+                    jobs,
+                },
                 consistency,
                 pg_dump,
             }));
         }
         tracing::debug!("tables were created, altered or dropped in the moment before the cut; taking another one");
         drop(pg_dump);
+        selection = selection::select(context, &sessions.barrier).await?;
         sessions
             .snapshot
             .run("ROLLBACK", "giving up a cut")
