@@ -13,6 +13,7 @@ use crate::db::catalog;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
 use crate::plan::databases;
 use crate::plan::dump_request::DumpRequest;
+use crate::plan::filter::TableFilter;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::{DumpDate, TimestampKey};
@@ -130,6 +131,7 @@ impl Run<'_> {
         confirm: &impl AsyncFn() -> Result<bool, Refusal>,
         cancel: &CancellationToken,
     ) -> Result<(Exit, Option<DatabaseEnd>), Refusal> {
+        refuse_filter_for_several(&self.request.filter)?;
         info!("Configuring for multiple database dump");
         let mut used = None;
         let mut ends = Vec::new();
@@ -248,4 +250,15 @@ async fn choose_databases(address: &MasterAddress, request: &DumpRequest) -> Res
         return Err(Refusal::known("multi-database backup is not supported with -K option"));
     }
     Ok(chosen)
+}
+
+/// A list of databases that is known as one only when the server was asked (4.3's comma list); others were refused before.
+fn refuse_filter_for_several(filter: &TableFilter) -> Result<(), Refusal> {
+    Err(Refusal::known(match filter {
+        TableFilter::Everything => return Ok(()),
+        TableFilter::IncludeSchemas(_) => "Cannot include specific schema if multiple database dumps are requested",
+        TableFilter::ExcludeSchemas(_) => "Cannot exclude specific schema if multiple database dumps are requested",
+        TableFilter::IncludeTables(_) => "Cannot supply a table dump list if multiple database dumps are requested",
+        TableFilter::ExcludeTables(_) => "Cannot exclude specific tables if multiple database dumps are requested",
+    }))
 }
