@@ -197,3 +197,6 @@ impl EngineArguments {
         line
     }
 }
+
+#[cfg(test)]
+mod tests;
