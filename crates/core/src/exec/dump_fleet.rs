@@ -1,6 +1,6 @@
 //! A dump on all hosts, phase by phase: every phase ends when each segment has answered, failed, or run out of time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use crate::words::cluster::Instance;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, TableJob, TableTotals};
 use crate::worker::protocol::{
-    DirectoryState, DumpStart, Event, LogLevel, PreparedDirectory, Request, TABLES_PER_REQUEST,
+    DirectoryState, DumpStart, Event, FoundFile, LogLevel, PreparedDirectory, Request, TABLES_PER_REQUEST,
 };
 
 /// Limits for the phases that wait for many segments.
@@ -218,41 +218,47 @@ impl DumpFleet {
 
     /// Looks for files by name and size; gives back what is missing or has another size, as sentences.
     pub async fn check_files(&mut self, directories: &BTreeMap<ContentId, std::path::PathBuf>) -> Vec<String> {
-        let mut problems = Vec::new();
-        for (content, stamps) in self.stamps.clone() {
-            let (Some(host), Some(directory)) = (self.host_of(content), directories.get(&content)) else {
+        // A host answers in the order in which it was asked.
+        let mut asked: BTreeMap<usize, VecDeque<ContentId>> = BTreeMap::new();
+        for (content, stamps) in &self.stamps {
+            let (Some(host), Some(directory)) = (self.host_of(*content), directories.get(content)) else {
                 continue;
             };
             let names = stamps.iter().map(|stamp| stamp.name.clone()).collect();
-            self.fleet
-                .send(
-                    host,
-                    &Request::Find {
-                        directory: directory.clone(),
-                        names,
-                    },
-                )
-                .await;
-            let deadline = Instant::now() + PREPARE_LIMIT;
-            let found = loop {
-                let Ok(event) = tokio::time::timeout_at(deadline, self.fleet.next()).await else {
-                    break Vec::new();
-                };
-                match self.note(event) {
-                    Some(Event::Found { files }) => break files,
-                    _ if self.lost_hosts.contains(&host) => break Vec::new(),
-                    _ => {}
-                }
+            let directory = directory.clone();
+            asked.entry(host).or_default().push_back(*content);
+            self.fleet.send(host, &Request::Find { directory, names }).await;
+        }
+        let mut found: BTreeMap<ContentId, Vec<FoundFile>> = BTreeMap::new();
+        let deadline = Instant::now() + PREPARE_LIMIT;
+        loop {
+            asked.retain(|host, contents| !contents.is_empty() && !self.lost_hosts.contains(host));
+            if asked.is_empty() {
+                break;
+            }
+            let Ok(event) = tokio::time::timeout_at(deadline, self.fleet.next()).await else {
+                break;
             };
-            for stamp in &stamps {
-                if !found
-                    .iter()
-                    .any(|file| file.name == stamp.name && file.size == stamp.size)
-                {
-                    let path = directory.join(&stamp.name);
+            let host = event.host;
+            if let Some(Event::Found { files }) = self.note(event)
+                && let Some(content) = asked.get_mut(&host).and_then(VecDeque::pop_front)
+            {
+                found.insert(content, files);
+            }
+        }
+        let mut problems = Vec::new();
+        for (content, stamps) in &self.stamps {
+            let instance = &self.instances[content];
+            let Some(found) = found.get(content) else {
+                problems.push(format!("{instance}: its host did not say whether its files are there"));
+                continue;
+            };
+            for stamp in stamps {
+                if !found.iter().any(|f| f.name == stamp.name && f.size == stamp.size) {
+                    let path = directories.get(content).map(|directory| directory.join(&stamp.name));
+                    let path = path.unwrap_or_default();
                     problems.push(format!(
-                        "{}: file \"{}\" is not there with its {} bytes",
-                        self.instances[&content],
+                        "{instance}: file \"{}\" is not there with its {} bytes",
                         path.display(),
                         stamp.size
                     ));
