@@ -233,3 +233,91 @@ fn a_failed_dump_is_taken_back_on_every_host_and_nothing_else_is() {
         ]
     );
 }
+
+#[test]
+fn mails_are_sent_for_good_and_for_failed_dumps() {
+    if ["/bin", "/usr/bin", "/usr/local/bin"]
+        .iter()
+        .any(|folder| Path::new(folder).join("mail").exists())
+    {
+        eprintln!("this machine can really send mail: the test is left out");
+        return;
+    }
+    let cluster = cluster();
+    let folder = cluster.home().join("bin");
+    fs::create_dir(&folder).unwrap();
+    program(
+        &cluster,
+        "bin/mail",
+        "#!/bin/sh\n{ for word; do printf '<%s>' \"$word\"; done; cat; } >> \"$HOME/sent\"\nexit ${MAIL_STATUS:-0}\n",
+    );
+    let path = cluster.env().into_iter().find(|(name, _)| *name == "PATH").unwrap().1;
+    let mut folders = vec![folder];
+    folders.extend(std::env::split_paths(&path));
+    let path = std::env::join_paths(folders).unwrap();
+    let run = |arguments: &[&str], status: &str| {
+        Program::new("gpcrondump", &cluster)
+            .args(["-a", "-b", "-x", "postgres"])
+            .args(arguments.iter().copied())
+            .env("PATH", &path)
+            .env("MAIL_STATUS", status)
+            .run()
+    };
+    let sent = || fs::read_to_string(cluster.home().join("sent")).unwrap_or_default();
+    let end = run(&[], "0").expect_status(0);
+    assert!(
+        end.stdout.contains("[WARNING]:-Unable to send dump email notification"),
+        "{}",
+        end.stdout
+    );
+    fs::write(cluster.home().join("mail_contacts"), "a@x\n\n b@y \n").unwrap();
+
+    let end = run(&["-l", "$(touch oops)"], "0").expect_status(0);
+    assert!(
+        end.stdout.ends_with("-[INFO]:-Sending mail to a@x,b@y\n"),
+        "{}",
+        end.stdout
+    );
+    let mail = sent();
+    assert!(
+        mail.starts_with("<-s><Report from gpcrondump on host ")
+            && mail.contains(" [COMPLETED]><a@x><b@y>Completed for database postgres with return code 0 [Start="),
+        "{mail}"
+    );
+    assert!(
+        mail.contains("Options passed [-a -b -x postgres -l $(touch oops)]"),
+        "{mail}"
+    );
+
+    let rules = cluster.home().join("mail.yaml");
+    let text = "EMAIL_DETAILS:\n  - {DBNAME: [postgres], FROM: me@x, SUBJECT: done}\n  - {DBNAME: postgres1, FROM: , SUBJECT: other}\n";
+    fs::write(&rules, text).unwrap();
+    fs::remove_file(cluster.home().join("sent")).unwrap();
+    let end = run(&["--email-file", rules.to_str().unwrap()], "7").expect_status(1);
+    assert!(
+        end.stdout.contains("[WARNING]:-The mail \"done\" could not be sent: "),
+        "{}",
+        end.stdout
+    );
+    assert!(
+        sent().starts_with("<-s><done><-r><me@x><a@x><b@y>Completed for"),
+        "{}",
+        sent()
+    );
+    fs::write(&rules, "EMAIL_DETAILS: 1\n").unwrap();
+    let end = run(&["--email-file", rules.to_str().unwrap()], "0").expect_status(2);
+    assert!(
+        end.stdout.contains("mail.yaml' file is not formatted properly:'"),
+        "{}",
+        end.stdout
+    );
+
+    cluster.segment_sql(1, "postgres", "ALTER TABLE t RENAME COLUMN a TO b");
+    let end = run(&["-r"], "0").expect_status(2);
+    assert!(end.stdout.contains("Dump incomplete, completed rollback"));
+    assert!(
+        sent().contains(" [FAILED]>") && sent().contains("with return code 1 dump files rolled back. [Start="),
+        "{}",
+        sent()
+    );
+}

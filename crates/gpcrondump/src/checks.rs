@@ -112,7 +112,6 @@ pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--no-owner", "owners are always saved"),
     ("--no-privileges", "privileges are always saved"),
     ("--use-set-session-authorization", "owners are always set by ALTER OWNER"),
-    ("--email-file", "mail the log from the script that starts this program"),
 ];
 
 /// The original took any text and looked at it after the dump.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::optparse::{Parsed, python_int};
 use gpdump_core::cli::program::{master_data_directory, verbosity};
+use gpdump_core::format::email_file::{self, MailRule};
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
@@ -86,7 +87,23 @@ fn chores(options: &Parsed) -> Result<Chores, Refusal> {
         rollback: options.has("-r"),
         cleanup: cleanup(options)?,
         script: options.text("-R").map(str::to_owned),
+        mail_rules: options
+            .text("--email-file")
+            .map(mail_rules)
+            .transpose()?
+            .unwrap_or_default(),
     })
+}
+
+/// That there is such a file was checked before.
+fn mail_rules(file: &str) -> Result<Vec<MailRule>, Refusal> {
+    let bad = |reason: String| Refusal::failed(format!("'{file}' file is not formatted properly:")).with_hint(reason);
+    match std::fs::metadata(file) {
+        Ok(meta) if meta.len() > email_file::LARGEST => return Err(bad("the file is larger than 1 MiB".to_owned())),
+        _ => {}
+    }
+    let text = std::fs::read_to_string(file).map_err(|error| bad(error.to_string()))?;
+    email_file::parse(&text).map_err(bad)
 }
 
 fn cleanup(options: &Parsed) -> Result<Option<CleanupRequest>, Refusal> {
@@ -239,6 +256,7 @@ mod tests {
                 rollback: true,
                 cleanup: None,
                 script: Some("after it".to_owned()),
+                mail_rules: Vec::new(),
             }
         );
     }

@@ -4,6 +4,7 @@ pub mod cdatabase;
 pub mod copy_text;
 pub mod database_acl;
 pub mod ddl_split;
+pub mod email_file;
 pub mod index;
 pub mod manifest;
 pub mod report;

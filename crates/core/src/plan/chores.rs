@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::email_file::MailRule;
 use crate::words::ids::DumpDate;
 
 /// All of them; the default is none.
@@ -21,6 +22,8 @@ pub struct Chores {
     pub cleanup: Option<CleanupRequest>,
     /// `-R`: a file, or a program and its arguments.
     pub script: Option<String>,
+    /// `--email-file`.
+    pub mail_rules: Vec<MailRule>,
 }
 
 /// Which date directories are to go.

@@ -5,6 +5,7 @@ pub mod databases;
 pub mod definitions;
 pub mod dump_request;
 pub mod filter;
+pub mod mail;
 pub mod restore;
 pub mod restore_request;
 pub mod retention;

@@ -4,16 +4,16 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::config_files::save_config_files;
-use super::dump_database::tell_about_mail;
 use super::dump_database::{self, DatabaseEnd, DumpContext};
+use super::mail::{self, WithoutContacts};
 use super::script::{self, Script};
 use super::{cleanup, dump_key, dump_lines, interrupted, refusal_of};
 use crate::cli::failure;
 use crate::db::catalog;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
-use crate::plan::databases;
 use crate::plan::dump_request::DumpRequest;
 use crate::plan::filter::TableFilter;
+use crate::plan::{self, databases};
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::{DumpDate, TimestampKey};
@@ -61,23 +61,20 @@ pub async fn run(
         .script
         .as_deref()
         .map(|text| script::locate(text, &environment.path));
-    let (mut exit, last) = match databases.as_slice() {
+    let (mut exit, mut ends) = match databases.as_slice() {
         [database] => match run.dump(database, Turn::last(None), &confirm, cancel).await? {
-            Some(end) => (end.exit, Some(end)),
+            Some(end) => (end.exit, vec![end]),
             None => return Ok(Exit::Aborted),
         },
         _ => run.dump_several(&databases, &confirm, cancel).await?,
     };
-    if exit >= Exit::Failed {
-        return Ok(exit);
-    }
-    if let Some(mut end) = last {
-        tokio::select! {
-            after = run.after_all(&mut end, script.as_ref()) => exit = exit.max(after),
-            () = cancel.cancelled() => {
-                return Err(Refusal::known("interrupted by a signal; all databases are dumped, but not all that was to \
-                                           follow is done"));
-            }
+    // A program that counts on all sets must not run when one is missing.
+    let script = script.filter(|_| exit < Exit::Failed);
+    tokio::select! {
+        after = run.after_all(&mut ends, script.as_ref()) => exit = exit.max(after),
+        () = cancel.cancelled() => {
+            let text = "interrupted by a signal; all databases are dumped, but not all that was to follow is done";
+            return Err(Refusal::known(text));
         }
     }
     Ok(exit)
@@ -130,7 +127,7 @@ impl Run<'_> {
         databases: &[String],
         confirm: &impl AsyncFn() -> Result<bool, Refusal>,
         cancel: &CancellationToken,
-    ) -> Result<(Exit, Option<DatabaseEnd>), Refusal> {
+    ) -> Result<(Exit, Vec<DatabaseEnd>), Refusal> {
         refuse_filter_for_several(&self.request.filter)?;
         info!("Configuring for multiple database dump");
         let mut used = None;
@@ -146,7 +143,7 @@ impl Run<'_> {
                 may_clean_up: is_last && all_dumped,
             };
             match self.dump(database, turn, confirm, cancel).await {
-                Ok(None) => return Ok((Exit::Aborted, None)),
+                Ok(None) => return Ok((Exit::Aborted, Vec::new())),
                 Ok(Some(end)) => {
                     used = Some(end.key);
                     ends.push(Some(end));
@@ -172,13 +169,20 @@ impl Run<'_> {
             }
             worst = worst.max(exit);
         }
-        Ok((worst, ends.pop().flatten()))
+        Ok((worst, ends.into_iter().flatten().collect()))
+    }
+
+    /// False when a mail could not be sent.
+    async fn mail_about(&self, end: &DatabaseEnd) -> bool {
+        let rules = &self.request.chores.mail_rules;
+        let letters = plan::mail::completed(&end.mail, rules, &self.environment.host_full);
+        mail::send(self.environment, &letters, WithoutContacts::Tell).await
     }
 
     /// What follows once, when all databases are dumped.
-    async fn after_all(&self, last: &mut DatabaseEnd, script: Option<&Option<Script>>) -> Exit {
+    async fn after_all(&self, ends: &mut [DatabaseEnd], script: Option<&Option<Script>>) -> Exit {
         let mut all = true;
-        if self.request.chores.config_files {
+        if let Some(last) = ends.last_mut().filter(|_| self.request.chores.config_files) {
             let launcher = launcher(self.environment, self.request.remote_bin.clone());
             let saving = save_config_files(
                 self.request,
@@ -188,6 +192,9 @@ impl Run<'_> {
                 &mut last.record,
             );
             all &= saving.await;
+            for end in ends.iter() {
+                all &= self.mail_about(end).await;
+            }
         }
         all &= match script {
             None => true,
@@ -229,10 +236,14 @@ impl Run<'_> {
             database: database.to_owned(),
             key,
             now: self.now,
+            started: (self.now)().format("%H:%M:%S").to_string(),
             may_clean_up: turn.may_clean_up,
         };
-        let end = dump_database::run(&context, cancel).await?;
-        tell_about_mail(self.environment);
+        let mut end = dump_database::run(&context, cancel).await?;
+        // With -g the mails wait for the configuration files.
+        if !request.chores.config_files && !self.mail_about(&end).await {
+            end.exit = end.exit.max(Exit::Warnings);
+        }
         Ok(Some(end))
     }
 }

@@ -18,8 +18,6 @@ use std::path::{Path, PathBuf};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-pub(super) use after::tell_about_mail;
-
 use super::dump_lines::{self, EngineArguments};
 use super::set_record::SetRecord;
 use super::{interrupted, refusal_of};
@@ -31,6 +29,7 @@ use crate::format::report::BackupType;
 use crate::gather::cluster::{MasterAddress, Surroundings};
 use crate::launch::Launcher;
 use crate::plan::dump_request::DumpRequest;
+use crate::plan::mail::MailFacts;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
@@ -51,6 +50,8 @@ pub struct DumpContext<'a> {
     pub database: String,
     pub key: TimestampKey,
     pub now: fn() -> chrono::NaiveDateTime,
+    /// `HH:MM:SS` when the work on this database began.
+    pub started: String,
     /// `-c` is obeyed after this database: it is the last one, and those before it are dumped.
     pub may_clean_up: bool,
 }
@@ -61,6 +62,7 @@ pub(super) struct DatabaseEnd {
     pub(super) exit: Exit,
     pub(super) key: TimestampKey,
     pub(super) record: SetRecord,
+    pub(super) mail: MailFacts,
 }
 
 /// Dumps the database and does what is asked for around it. Sessions and workers are gone when this returns, whatever

@@ -6,6 +6,7 @@ pub mod dump;
 pub mod dump_database;
 mod dump_key;
 pub mod dump_lines;
+mod mail;
 pub mod restore;
 pub mod restore_lines;
 mod script;

@@ -8,9 +8,10 @@ use super::prepare::Directories;
 use super::{DatabaseEnd, DumpContext, Dumped, globals, rollback, vacuum};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::history::{self, HistoryRow, HistoryTable};
+use crate::plan::mail::{self, FilesOfFailure, MailFacts};
 use crate::run::cleanup::{self, Cleaned};
 use crate::run::dump_lines::{self, DASH};
-use crate::words::environment::Environment;
+use crate::run::mail::{WithoutContacts, send};
 use crate::words::exit::Exit;
 use crate::words::ids::DumpDate;
 use crate::words::layout::SetNames;
@@ -69,8 +70,13 @@ pub(super) async fn finish(
         if chores.globals {
             info!("Skipping global dump due to issues during post-dump checks.");
         }
-        let said = after_failure(context).await;
-        tell_about_mail(context.environment);
+        let (files, said) = after_failure(context).await;
+        let letter = mail::failed(
+            &mail_facts(context, dumped.end_time, 1),
+            files,
+            &context.environment.host_full,
+        );
+        send(context.environment, &[letter], WithoutContacts::Tell).await;
         return Err(Refusal::known(said));
     };
     let chores = async {
@@ -114,6 +120,7 @@ pub(super) async fn finish(
         exit,
         key: context.key,
         record,
+        mail: mail_facts(context, dumped.end_time, exit.code()),
     })
 }
 
@@ -127,27 +134,43 @@ fn interrupted_after(context: &DumpContext<'_>) -> Refusal {
 /// For a dump that was given up on the way: history, and the files that may have got their names already.
 pub(super) async fn gave_up(context: &DumpContext<'_>, refusal: &Refusal) {
     warn!("Dump of database {} is given up: {refusal}", context.database);
+    let dumped = Dumped {
+        severity: Severity::Fatal,
+        exit: Exit::Failed,
+        end_time: (context.now)().format("%H:%M:%S").to_string(),
+        record: None,
+    };
     if context.request.history {
-        let dumped = Dumped {
-            severity: Severity::Fatal,
-            exit: Exit::Failed,
-            end_time: (context.now)().format("%H:%M:%S").to_string(),
-            record: None,
-        };
         record_history(context, &dumped).await;
     }
-    after_failure(context).await;
+    let (files, _) = after_failure(context).await;
+    let letter = mail::failed(
+        &mail_facts(context, dumped.end_time, 2),
+        files,
+        &context.environment.host_full,
+    );
+    send(context.environment, &[letter], WithoutContacts::Silent).await;
+}
+
+fn mail_facts(context: &DumpContext<'_>, end: String, status: u8) -> MailFacts {
+    MailFacts {
+        database: context.database.clone(),
+        start: context.started.clone(),
+        end,
+        status,
+        options: context.request.options_text.clone(),
+    }
 }
 
 /// Rolls back where that is wanted; gives the words that the run ends with.
-async fn after_failure(context: &DumpContext<'_>) -> &'static str {
+async fn after_failure(context: &DumpContext<'_>) -> (FilesOfFailure, &'static str) {
     if !context.request.chores.rollback {
         warn!("Dump request was incomplete, not rolling back because -r option was not supplied");
-        "Dump incomplete, rollback not processed"
+        (FilesOfFailure::Kept, "Dump incomplete, rollback not processed")
     } else if rollback::roll_back(context).await {
-        "Dump incomplete, completed rollback"
+        (FilesOfFailure::RolledBack, "Dump incomplete, completed rollback")
     } else {
-        "Dump incomplete, rollback not completed"
+        (FilesOfFailure::Kept, "Dump incomplete, rollback not completed")
     }
 }
 
@@ -212,27 +235,4 @@ pub(super) async fn record_history(context: &DumpContext<'_>, dumped: &Dumped) -
             None
         }
     }
-}
-
-/// Where nobody is to be mailed the original says so, and cron users know the lines. Sending is not built yet.
-pub(in crate::run) fn tell_about_mail(environment: &Environment) {
-    let home = environment.home.join("mail_contacts");
-    let server = environment
-        .gphome
-        .as_ref()
-        .map(|gphome| gphome.join("bin/mail_contacts"));
-    if home.is_file() || server.as_ref().is_some_and(|file| file.is_file()) {
-        warn!("mail_contacts was found, but sending mail is not built yet: no mail was sent");
-        return;
-    }
-    let places = match server {
-        Some(file) => (file.display().to_string(), home.display().to_string()),
-        None => ("$GPHOME/bin/mail_contacts".to_owned(), home.display().to_string()),
-    };
-    warn!("Found neither {} nor {}", places.0, places.1);
-    warn!("Unable to send dump email notification");
-    info!(
-        "To enable email notification, create {} or {} containing required email addresses",
-        places.0, places.1
-    );
 }
