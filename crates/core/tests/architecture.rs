@@ -1,5 +1,7 @@
 //! The layers of `docs/architecture.md`, held against the `use` lines and paths of the code.
 
+#![allow(clippy::unwrap_used)]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

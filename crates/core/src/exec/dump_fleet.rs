@@ -203,10 +203,10 @@ impl DumpFleet {
                 break;
             };
             let host = event.host;
-            if let Some(Event::Written { path, result }) = self.note(event) {
-                if let (Err(reason), Some(content)) = (result, waiting.remove(&(host, path))) {
-                    problems.push(format!("{}: {reason}", self.instances[&content]));
-                }
+            if let Some(Event::Written { path, result }) = self.note(event)
+                && let (Err(reason), Some(content)) = (result, waiting.remove(&(host, path)))
+            {
+                problems.push(format!("{}: {reason}", self.instances[&content]));
             }
             waiting.retain(|(host, _), _| !self.lost_hosts.contains(host));
         }

@@ -23,6 +23,9 @@ use crate::words::job::{TableJob, TableTotals};
 /// Events that wait for the pipe to the master.
 const EVENT_QUEUE: usize = 256;
 
+/// How long the last events may take to be read.
+const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
 /// Runs the worker until its input ends. `host` is how this machine calls itself.
 pub async fn run(login: Login, host: String) -> Exit {
     let (events, queue) = mpsc::channel(EVENT_QUEUE);
@@ -45,13 +48,9 @@ pub async fn run(login: Login, host: String) -> Exit {
     worker.reset().await;
     heartbeat.abort();
     drop(worker);
-    // The printer ends with its last sender. A reader that is gone must not keep us.
-    let _ = tokio::task::spawn_blocking(move || {
-        if stop.is_cancelled() {
-            return;
-        }
-        let _ = printer.join();
-    });
+    // The printer ends with its last sender. A reader that takes nothing must not keep us.
+    let printed = tokio::task::spawn_blocking(move || printer.join());
+    let _ = tokio::time::timeout(LAST_WORDS_LIMIT, printed).await;
     Exit::Ok
 }
 
