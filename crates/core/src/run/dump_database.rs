@@ -152,6 +152,7 @@ async fn dump(
     begun: &mut bool,
 ) -> Result<Dumped, Refusal> {
     let started = chrono::Local::now().to_rfc3339();
+    selection::check_schemas(context, &sessions.barrier).await?;
     let directories = prepare::prepare_directories(context, fleet).await?;
     let selection = selection::configure(context, &sessions.barrier).await?;
     prepare::check_disk_space(context, sessions, &directories).await?;

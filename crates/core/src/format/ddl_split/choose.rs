@@ -9,6 +9,9 @@ use crate::format::sql_script::{Item, Script};
 use crate::format::toc::{Entry, EntryKind};
 use crate::words::definitions::{DefinitionFilter, ObjectClass, ObjectName};
 
+/// Greenplum makes an external partition as a table of the partition's name with this behind it, and exchanges it.
+const EXTERNAL_PARTITION: &[&str] = &["_external_partition__", "_ext_partition__"];
+
 /// For each entry, whether it is kept.
 pub(super) fn kept(script: &Script, filter: &DefinitionFilter) -> Vec<bool> {
     let mut kept: Vec<bool> = Vec::with_capacity(script.entries().len());
@@ -121,7 +124,14 @@ impl Chooser<'_> {
     }
 
     fn named(&self, class: ObjectClass) -> bool {
-        self.filter.keeps(class, self.schema(), &self.entry.name)
+        let name = &self.entry.name;
+        if let Some(partition) = EXTERNAL_PARTITION.iter().find_map(|suffix| name.strip_suffix(suffix))
+            && class == ObjectClass::Relation
+            && self.filter.known(class, self.schema(), name).is_none()
+        {
+            return self.filter.keeps(class, self.schema(), partition);
+        }
+        self.filter.keeps(class, self.schema(), name)
     }
 
     fn global(&self, class: ObjectClass) -> bool {

@@ -28,6 +28,14 @@ pub(super) struct ChosenTables {
     pub(super) jobs: Vec<TableJob>,
 }
 
+/// A schema that is not there ends the run before anything is made, as it always did.
+pub(super) async fn check_schemas(context: &DumpContext<'_>, session: &Session) -> Result<(), Refusal> {
+    if let TableFilter::IncludeSchemas(_) = context.request.filter {
+        select(context, session).await?;
+    }
+    Ok(())
+}
+
 /// Makes tables of the filter for the first time, and says so.
 pub(super) async fn configure(context: &DumpContext<'_>, session: &Session) -> Result<Selection, Refusal> {
     info!(

@@ -30,6 +30,17 @@ fn filter(others: bool, objects: &[(ObjectClass, &str, &str, bool)]) -> Definiti
 fn every_way_an_entry_names_its_object_is_understood() {
     use ObjectClass as C;
     let cases: &[(Sample, C, &str, &str)] = &[
+        (
+            (
+                "p_1_prt_a_external_partition__",
+                "EXTERNAL TABLE",
+                "s",
+                "CREATE EXTERNAL TABLE x ();",
+            ),
+            C::Relation,
+            "s",
+            "p_1_prt_a",
+        ),
         (("t", "TABLE", "s", "CREATE TABLE t ();"), C::Relation, "s", "t"),
         (
             (
