@@ -186,8 +186,15 @@ impl Chooser<'_> {
                 objects.insert(name, kept.contains(&sequence) && kept.contains(&table));
             }
         }
+        let partitions = self
+            .facts
+            .relations
+            .iter()
+            .filter(|relation| relation.parent.is_some())
+            .map(|relation| (relation.oid, kept.contains(&self.graph.relation(relation.oid))));
         DefinitionFilter {
             objects,
+            partitions: partitions.collect(),
             others: excludes,
             // As the original has them in every dump of a schema.
             languages: excludes || !whole.is_empty() || has_routine,

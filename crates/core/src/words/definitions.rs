@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::ids::Oid;
+
 /// Kinds of objects that are told apart by name; one per kind of name in a schema or database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectClass {
@@ -63,6 +65,8 @@ impl ObjectName {
 pub struct DefinitionFilter {
     /// Every object of the user, and whether it is kept.
     pub objects: HashMap<ObjectName, bool>,
+    /// Partitions by object id: Greenplum 6 names external ones by it.
+    pub partitions: HashMap<Oid, bool>,
     /// For objects that the catalog was not asked about.
     pub others: bool,
     /// Procedural languages that came with the server.

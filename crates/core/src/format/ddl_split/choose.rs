@@ -8,9 +8,18 @@ use crate::format::sql_script::tokens::{Name, Tokens, unquote};
 use crate::format::sql_script::{Item, Script};
 use crate::format::toc::{Entry, EntryKind};
 use crate::words::definitions::{DefinitionFilter, ObjectClass, ObjectName};
+use crate::words::ids::Oid;
 
-/// Greenplum makes an external partition as a table of the partition's name with this behind it, and exchanges it.
+/// Greenplum 5 makes an external partition as a table of the partition's name with this behind it, and exchanges it.
 const EXTERNAL_PARTITION: &[&str] = &["_external_partition__", "_ext_partition__"];
+
+/// Greenplum 6 names it by object ids: `_external_partition_parrelid_<root>_relid_<partition>`.
+fn external_partition(name: &str) -> Option<Oid> {
+    let (_, partition) = name
+        .strip_prefix("_external_partition_parrelid_")?
+        .split_once("_relid_")?;
+    partition.parse().ok().map(Oid)
+}
 
 /// For each entry, whether it is kept.
 pub(super) fn kept(script: &Script, filter: &DefinitionFilter) -> Vec<bool> {
@@ -130,6 +139,9 @@ impl Chooser<'_> {
             && self.filter.known(class, self.schema(), name).is_none()
         {
             return self.filter.keeps(class, self.schema(), partition);
+        }
+        if let Some(kept) = external_partition(name).and_then(|oid| self.filter.partitions.get(&oid)) {
+            return *kept;
         }
         self.filter.keeps(class, self.schema(), name)
     }

@@ -20,6 +20,7 @@ fn filter(others: bool, objects: &[(ObjectClass, &str, &str, bool)]) -> Definiti
             .iter()
             .map(|(class, schema, name, kept)| (ObjectName::new(*class, *schema, *name), *kept))
             .collect(),
+        partitions: Default::default(),
         others,
         languages: others,
         whole_schemas: Default::default(),
@@ -375,4 +376,21 @@ fn a_function_that_cannot_be_told_from_its_namesakes_is_kept_with_them() {
     ];
     assert_eq!(kept_of(&[sample], &filter(false, &overloads)), [true]);
     assert_eq!(kept_of(&[sample], &filter(true, &overloads[..1])), [false]);
+}
+
+#[test]
+fn an_external_partition_of_greenplum_6_is_found_by_its_number() {
+    let sample = (
+        "_external_partition_parrelid_5_relid_7",
+        "EXTERNAL TABLE",
+        "s",
+        "CREATE EXTERNAL TABLE x ();",
+    );
+    for kept in [true, false] {
+        let filter = DefinitionFilter {
+            partitions: [(Oid(7), kept)].into(),
+            ..filter(!kept, &[])
+        };
+        assert_eq!(kept_of(&[sample], &filter), [kept]);
+    }
 }
