@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use crate::store::compress::{MEMBER_BYTES, gzip_member};
+use crate::store::data_file::{Error, PartialFile};
 use crate::words::layout::{Compression, DumpFileKind, SetNames};
-use crate::worker::compress::{MEMBER_BYTES, gzip_member};
-use crate::worker::data_file::{Error, PartialFile};
 
 /// DDL before and after the data, and the statement that creates the database.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl MasterFiles {
         for file in &mut self.files {
             file.publish()?;
         }
-        crate::worker::data_file::sync_directory(directory)?;
+        crate::store::data_file::sync_directory(directory)?;
         Ok(self.files.iter().map(|file| file.stamp.clone()).collect())
     }
 }

@@ -30,13 +30,13 @@ use crate::gather::cluster::{MasterAddress, Surroundings};
 use crate::launch::Launcher;
 use crate::plan::dump_request::DumpRequest;
 use crate::plan::mail::MailFacts;
+use crate::store::data_file::write_small_file;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DumpFileKind, FileNaming, SetNames};
 use crate::words::outcome::Severity;
 use crate::words::refusal::Refusal;
-use crate::worker::data_file::write_small_file;
 
 /// What one database's dump is given.
 #[derive(Debug)]
@@ -210,7 +210,7 @@ async fn dump(
         )
         })?;
 
-    let io = |error: crate::worker::data_file::Error| refusal_of(&error);
+    let io = |error: crate::store::data_file::Error| refusal_of(&error);
     let files = MasterFiles::write(&directories.master, &names, &texts).map_err(io)?;
     fleet.publish().await;
     if !fleet.all_well() {

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use crate::format::manifest::Manifest;
+use crate::store::data_file::{self, write_small_file};
 use crate::words::ids::ContentId;
 use crate::words::job::FileStamp;
 use crate::words::layout::{DumpFileKind, SetNames};
-use crate::worker::data_file::{self, write_small_file};
 
 /// A set whose manifest is on disk.
 #[derive(Debug, Clone)]

@@ -1,3 +1,4 @@
-//! Where dump files live.
+//! Where dump files live: on local disks, written so that a file with its final name is whole.
 
-pub mod local;
+pub mod compress;
+pub mod data_file;

@@ -6,7 +6,7 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use super::data_file::PartialFile;
+use crate::store::data_file::PartialFile;
 use crate::words::job::FileStamp;
 
 /// Configuration is text that people write; more than this is something else.
@@ -26,7 +26,7 @@ pub enum Error {
     #[error("the configuration files in \"{0}\" are larger than 256 MiB")]
     TooLarge(String),
     #[error(transparent)]
-    Write(#[from] super::data_file::Error),
+    Write(#[from] crate::store::data_file::Error),
 }
 
 /// Writes the tar under its final name; a named pipe of that name is written in place. `others` are files that the
@@ -52,7 +52,7 @@ pub fn save(data_dir: &Path, others: &[PathBuf], target: &Path) -> Result<FileSt
     let mut written = PartialFile::write(target, &bytes)?;
     written.publish()?;
     if let Some(directory) = target.parent() {
-        super::data_file::sync_directory(directory)?;
+        crate::store::data_file::sync_directory(directory)?;
     }
     Ok(written.stamp.clone())
 }

@@ -11,14 +11,14 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::compress::CompressPool;
-use super::data_file::{self, DataFile, PartialFile};
 use super::protocol::{DumpStart, Event};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{RowEncoding, copy_out, copy_out_statement};
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{self, Session};
 use crate::format::segment_data;
+use crate::store::compress::CompressPool;
+use crate::store::data_file::{self, DataFile, PartialFile};
 use crate::words::job::{SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
 

@@ -5,8 +5,8 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use super::data_file;
 use super::protocol::{DirectoryState, FoundFile};
+use crate::store::data_file;
 
 /// Why a dump directory cannot be used; the texts are those of the original (`gpcrondump.md` 2.8).
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,6 @@
 //! Our process on the host of a segment: reads requests from stdin, does them, answers with events.
 
-pub mod compress;
 pub mod config_files;
-pub mod data_file;
 pub mod dump_segment;
 mod file_reader;
 pub(crate) use file_reader::hex;

@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::compress::CompressPool;
 use super::dump_segment::{self, SegmentDump, SegmentFiles, Step};
 use super::protocol::{DumpStart, Event, HEARTBEAT_SECONDS, MAX_LINE_BYTES, PROTOCOL, Request, TABLES_PER_REQUEST};
 use super::{host_ops, host_tasks};
 use crate::db::connect::Login;
 use crate::db::error_chain;
+use crate::store::compress::CompressPool;
 use crate::words::exit::Exit;
 use crate::words::ids::ContentId;
 use crate::words::job::{TableJob, TableTotals};
@@ -226,7 +226,7 @@ impl Worker {
                 .publish()
                 .and_then(|()| files.data.publish())
                 .and_then(|()| match directory {
-                    Some(directory) => super::data_file::sync_directory(&directory),
+                    Some(directory) => crate::store::data_file::sync_directory(&directory),
                     None => Ok(()),
                 });
             let event = match named {

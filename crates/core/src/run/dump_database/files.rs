@@ -14,6 +14,7 @@ use crate::format::report::{self, BackupReport, BackupType};
 use crate::format::state;
 use crate::format::status::{self, Agent, Level};
 use crate::run::refusal_of;
+use crate::store::data_file::{self, write_small_file};
 use crate::words::dialect::Dialect;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, TableTotals};
@@ -21,7 +22,6 @@ use crate::words::layout::{DumpFileKind, InstanceId, SetNames};
 use crate::words::outcome::{InstanceOutcome, InstanceResult};
 use crate::words::refusal::Refusal;
 use crate::words::relation::Relation;
-use crate::worker::data_file::{self, write_small_file};
 
 /// The files that a later incremental dump compares with.
 pub(super) async fn read_state(snapshot: &Session, dialect: &Dialect) -> Result<Vec<(DumpFileKind, String)>, Refusal> {

@@ -5,12 +5,12 @@ use tracing::{error, info};
 use super::DumpContext;
 use crate::db::error_chain;
 use crate::run::set_record::SetRecord;
+use crate::store::data_file::{PartialFile, sync_directory};
 use crate::tools::pg_dump::find_program;
 use crate::tools::pg_dumpall::PgDumpAll;
 use crate::words::dialect::Product;
 use crate::words::ids::ContentId;
 use crate::words::layout::DumpFileKind;
-use crate::worker::data_file::{PartialFile, sync_directory};
 
 /// False when the file could not be made; the log says why.
 pub(super) async fn dump_globals(context: &DumpContext<'_>, record: &mut SetRecord) -> bool {
@@ -51,7 +51,7 @@ async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), 
         let mut file = PartialFile::write(&path, &sql)?;
         file.publish()?;
         sync_directory(&directory)?;
-        Ok::<_, crate::worker::data_file::Error>(file.stamp.clone())
+        Ok::<_, crate::store::data_file::Error>(file.stamp.clone())
     });
     let stamp = match writing.await {
         Ok(written) => written.map_err(|error| error_chain(&error))?,
