@@ -1,5 +1,10 @@
 //! What is done around a dump: globals, configuration, vacuum, a program of one's own, and taking a failed dump back.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot look at its surroundings has to fail, and at once"
+)]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -320,4 +325,41 @@ fn mails_are_sent_for_good_and_for_failed_dumps() {
         "{}",
         sent()
     );
+}
+
+/// What the planner knows of the tables, without numbers that are another in every database.
+fn known(cluster: &Cluster) -> Vec<Vec<Option<String>>> {
+    cluster.sql(
+        "postgres",
+        "SELECT tablename::text, attname::text, inherited::text, null_frac::text, n_distinct::text, \
+         most_common_vals::text, histogram_bounds::text, most_common_elems::text, correlation::text \
+         FROM pg_stats WHERE schemaname = 'public' AND tablename <> 'gpcrondump_history' ORDER BY 1, 2, 3",
+    )
+}
+
+#[test]
+fn saved_statistics_are_sql_that_brings_them_back() {
+    let server = Plain::start();
+    server.sql(
+        "postgres",
+        "CREATE TABLE \"it's\" (a int, \"the text\" text, tags text[], at tsrange, doc tsvector, c \"char\", n numeric); \
+         INSERT INTO \"it's\" SELECT i, 'x''y\\z' || i % 3, ARRAY['a', 'b' || i % 5], tsrange(now()::timestamp, NULL), \
+         to_tsvector('one two'), 'q', i / 7.0 FROM generate_series(1, 500) i; \
+         CREATE TABLE parent (a int); CREATE TABLE child () INHERITS (parent); \
+         INSERT INTO child SELECT i % 9 FROM generate_series(1, 99) i; INSERT INTO parent VALUES (1), (2); ANALYZE",
+    );
+    let before = known(&server);
+    let end = run(&server, &["--dump-stats"]).expect_status(0);
+    assert_order(
+        &end,
+        &[
+            "[INFO]:-Checked master status file and master dump file.",
+            "[INFO]:-Commencing pg_statistic dump",
+            "[INFO]:-Inserted dump record into public.gpcrondump_history in postgres database",
+        ],
+    );
+    let file = names(&server, "gp_statistics_-1_1_").remove(0);
+    server.sql("postgres", "DELETE FROM pg_statistic WHERE starelid >= 16384");
+    server.load_file("postgres", &file);
+    assert_eq!(known(&server), before);
 }

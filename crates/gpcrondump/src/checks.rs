@@ -102,7 +102,6 @@ pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--list-filter-tables", "it belongs to --incremental, which is not built either"),
     ("--list-backup-files", "the manifest of a finished dump lists its files"),
     ("--rsyncable", "use -z and let rsync compress"),
-    ("--dump-stats", "run ANALYZE after a restore"),
     ("-C", "restore with gpdbrestore -e, which creates the database anew"),
     ("--clean", "restore with gpdbrestore -e, which creates the database anew"),
     ("-E", "dump in the encoding of the database"),

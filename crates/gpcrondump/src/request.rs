@@ -84,6 +84,7 @@ fn chores(options: &Parsed) -> Result<Chores, Refusal> {
         vacuum_after: options.has("-k"),
         globals: options.has("-G"),
         config_files: options.has("-g"),
+        statistics: options.has("--dump-stats"),
         rollback: options.has("-r"),
         cleanup: cleanup(options)?,
         script: options.text("-R").map(str::to_owned),
@@ -245,7 +246,11 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_around_the_dump_is_one_value() {
-        let options = parse(GROUPS, &["-jkgGr", "-R", "after it", "-x", "d"].map(str::to_owned)).unwrap();
+        let options = parse(
+            GROUPS,
+            &["-jkgGr", "--dump-stats", "-R", "after it", "-x", "d"].map(str::to_owned),
+        )
+        .unwrap();
         assert_eq!(
             chores(&options).unwrap(),
             Chores {
@@ -253,6 +258,7 @@ mod tests {
                 vacuum_after: true,
                 globals: true,
                 config_files: true,
+                statistics: true,
                 rollback: true,
                 cleanup: None,
                 script: Some("after it".to_owned()),

@@ -9,6 +9,7 @@ pub mod definitions;
 pub mod locks;
 pub mod passfile;
 pub mod relations;
+pub mod statistics;
 pub mod target;
 
 pub use connect::{ConnectSpec, Session};

@@ -11,6 +11,7 @@ pub mod report;
 pub mod segment_data;
 pub mod sql_script;
 pub mod state;
+pub mod statistics;
 pub mod status;
 pub mod table_list;
 pub mod toc;

@@ -16,6 +16,8 @@ pub struct Chores {
     pub globals: bool,
     /// `-g`.
     pub config_files: bool,
+    /// `--dump-stats`.
+    pub statistics: bool,
     /// `-r`: remove the files of a dump that failed.
     pub rollback: bool,
     /// `-c`, `-o`.

@@ -11,6 +11,7 @@ mod prepare;
 mod rollback;
 mod selection;
 mod snapshot;
+mod statistics;
 mod vacuum;
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use tracing::{error, info, warn};
 
 use super::files::{outcomes_of, write_report, write_status_files};
 use super::prepare::Directories;
-use super::{DatabaseEnd, DumpContext, Dumped, globals, rollback, vacuum};
+use super::{DatabaseEnd, DumpContext, Dumped, globals, rollback, statistics, vacuum};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::history::{self, HistoryRow, HistoryTable};
 use crate::plan::mail::{self, FilesOfFailure, MailFacts};
@@ -63,6 +63,16 @@ pub(super) async fn finish(
 ) -> Result<DatabaseEnd, Refusal> {
     let mut exit = exit.max(dumped.exit);
     let chores = &context.request.chores;
+    let mut dumped = dumped;
+    if let Some(record) = dumped.record.as_mut().filter(|_| chores.statistics) {
+        let saved = tokio::select! {
+            saved = statistics::dump_statistics(context, record) => saved,
+            () = cancel.cancelled() => return Err(interrupted_after(context)),
+        };
+        if !saved {
+            exit = exit.max(Exit::Warnings);
+        }
+    }
     if context.request.history && record_history(context, &dumped).await.is_none() {
         exit = exit.max(Exit::Warnings);
     }

@@ -1,5 +1,7 @@
 //! `-G`: roles and other global objects into a file of the set (`gpcrondump.md` 2.12).
 
+use std::path::PathBuf;
+
 use tracing::{error, info};
 
 use super::DumpContext;
@@ -10,6 +12,7 @@ use crate::tools::pg_dump::find_program;
 use crate::tools::pg_dumpall::PgDumpAll;
 use crate::words::dialect::Product;
 use crate::words::ids::ContentId;
+use crate::words::job::FileStamp;
 use crate::words::layout::DumpFileKind;
 
 /// False when the file could not be made; the log says why.
@@ -42,21 +45,25 @@ async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), 
         application_name: format!("gpcrondump_globals_{}", environment.pid),
     };
     let sql = dump.invocation().run().await.map_err(|error| error_chain(&error))?;
-    let (directory, path) = (
-        record.directory.clone(),
-        record.directory.join(record.names.of_master(DumpFileKind::Global)),
-    );
-    // Passwords are in it: the file is made with mode 0600. A reader of a named pipe may let us wait.
-    let writing = tokio::task::spawn_blocking(move || {
-        let mut file = PartialFile::write(&path, &sql)?;
-        file.publish()?;
-        sync_directory(&directory)?;
-        Ok::<_, crate::store::data_file::Error>(file.stamp.clone())
-    });
-    let stamp = match writing.await {
-        Ok(written) => written.map_err(|error| error_chain(&error))?,
-        Err(error) => std::panic::resume_unwind(error.into_panic()),
-    };
+    let path = record.directory.join(record.names.of_master(DumpFileKind::Global));
+    // Passwords are in it: the file is made with mode 0600.
+    let stamp = write_named(path, sql).await?;
     record.add(ContentId::MASTER, stamp);
     record.save().map_err(|error| error_chain(&error))
+}
+
+/// Writes a new file of the set, beside the async work: a reader of a named pipe may let us wait.
+pub(super) async fn write_named(path: PathBuf, bytes: Vec<u8>) -> Result<FileStamp, String> {
+    let writing = tokio::task::spawn_blocking(move || {
+        let mut file = PartialFile::write(&path, &bytes)?;
+        file.publish()?;
+        if let Some(directory) = path.parent() {
+            sync_directory(directory)?;
+        }
+        Ok::<_, crate::store::data_file::Error>(file.stamp.clone())
+    });
+    match writing.await {
+        Ok(written) => written.map_err(|error| error_chain(&error)),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
