@@ -268,6 +268,15 @@ impl DumpFleet {
         problems
     }
 
+    /// Segments whose worker is gone, so that nobody removed its unfinished files.
+    pub fn not_cleaned(&self) -> Vec<&Instance> {
+        let lost = self
+            .lost_hosts
+            .iter()
+            .flat_map(|host| &self.fleet.segments_of(*host).contents);
+        lost.filter_map(|content| self.instances.get(content)).collect()
+    }
+
     /// Rows and bytes copied so far.
     pub fn copied(&self) -> (u64, u64) {
         self.progress

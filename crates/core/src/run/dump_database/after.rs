@@ -14,7 +14,7 @@ use crate::run::dump_lines::{self, DASH};
 use crate::run::mail::{WithoutContacts, send};
 use crate::words::exit::Exit;
 use crate::words::ids::DumpDate;
-use crate::words::layout::SetNames;
+use crate::words::layout::{PARTIAL_SUFFIX, SetNames};
 use crate::words::outcome::Severity;
 use crate::words::refusal::Refusal;
 
@@ -31,6 +31,16 @@ pub(super) async fn failed(
         match context.surroundings.cluster.primary(*content) {
             Some(primary) => error!("{primary}: {message}"),
             None => error!("segment {content}: {message}"),
+        }
+    }
+    for instance in fleet.not_cleaned() {
+        if let Some(directory) = directories.segments.get(&instance.content) {
+            warn!(
+                "The worker on host {} is gone: files named *{}*{PARTIAL_SUFFIX} may be left in {} and can be removed",
+                instance.host,
+                context.key,
+                directory.display()
+            );
         }
     }
     if let Err(refusal) = write_status_files(context, fleet, names, directories, &mut Vec::new()).await {
