@@ -4,8 +4,16 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 && ! command -v pg_config >/dev/null; then
-  echo "PostgreSQL's server is not here; install it with: apt-get install postgresql" >&2
-  exit 2
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    echo "PostgreSQL's server is not here; install it with: apt-get install postgresql" >&2
+    exit 2
+  fi
+  # Debian would start a server of its own after the installation; the demo brings its own.
+  mkdir -p /etc/postgresql-common
+  [ -e /etc/postgresql-common/createcluster.conf ] ||
+    echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+  DEBIAN_FRONTEND=noninteractive apt-get update -q
+  DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends build-essential postgresql
 fi
 cargo build --quiet --locked -p gpcrondump -p gpdbrestore -p gpdump-testkit --bins
 bin="${CARGO_TARGET_DIR:-$PWD/target}/debug"
