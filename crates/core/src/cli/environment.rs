@@ -56,6 +56,10 @@ pub fn login(environment: &Environment) -> Login {
     Login {
         user: environment.pg.user.clone().unwrap_or_else(|| environment.user.clone()),
         password: environment.pg.password.clone().map(|password| password.0),
+        must_encrypt: matches!(
+            environment.pg.sslmode.as_deref(),
+            Some("require" | "verify-ca" | "verify-full")
+        ),
         passfile: Some(match &environment.pg.passfile {
             Some(file) => file.clone(),
             None => environment.home.join(".pgpass"),

@@ -17,6 +17,8 @@ pub struct Login {
     pub password: Option<String>,
     /// `PGPASSFILE` or `~/.pgpass`.
     pub passfile: Option<PathBuf>,
+    /// `PGSSLMODE` allows no clear text over a network. TLS is not built: such connections are refused.
+    pub must_encrypt: bool,
 }
 
 /// One server to connect to, and how.
@@ -88,6 +90,11 @@ impl Session {
             whom: format!("{} at {host}", spec.whom),
             source,
         };
+        // As libpq has it, the mode means nothing to a unix socket.
+        if spec.login.must_encrypt && !host.starts_with('/') {
+            let asked = "PGSSLMODE asks for TLS, which this program cannot speak: use a unix socket, or PGSSLMODE=prefer";
+            return Err(failed(asked.into()));
+        }
         // The whole handshake gets the limit too, not only the TCP part: a stopped server accepts and stays silent.
         let (client, mut connection) = tokio::time::timeout(CONNECT_TIMEOUT, config.connect(NoTls))
             .await
