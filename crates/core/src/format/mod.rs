@@ -6,6 +6,7 @@ pub mod database_acl;
 pub mod ddl_split;
 pub mod email_file;
 pub mod index;
+pub mod large_objects;
 pub mod manifest;
 pub mod report;
 pub mod segment_data;

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use super::DumpContext;
 use super::selection::{self, ChosenTables};
 use crate::db::catalog::DatabaseInfo;
-use crate::db::{Session, relations};
+use crate::db::{Session, large_objects, relations};
 use crate::exec::master_files::MasterTexts;
+use crate::format;
 use crate::format::cdatabase::DatabaseFacts;
 use crate::format::database_acl;
 use crate::format::ddl_split::{self, MovedLeaf, SplitInput};
+use crate::format::large_objects::PieceText;
 use crate::run::refusal_of;
 use crate::tools::pg_dump::RunningPgDump;
 use crate::words::definitions::ObjectClass;
@@ -50,6 +52,11 @@ pub(super) async fn make_ddl(
     } else {
         Vec::new()
     };
+    let large_objects = match keep {
+        None => read_large_objects(snapshot, dialect).await?,
+        // As in the original: they belong to no table and no schema.
+        Some(_) => Vec::new(),
+    };
     let dump = pg_dump.finish().await.map_err(|error| refusal_of(&error))?;
     // Leaves have no DDL of their own, so no empty block either.
     let data_tables: Vec<TableJob> = (tables.relations.iter())
@@ -84,11 +91,41 @@ pub(super) async fn make_ddl(
         Ok(files) => files.map_err(|error| refusal_of(&error))?,
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     };
+    let mut pre_data = files.pre_data;
+    let pieces: Vec<PieceText<'_>> = (large_objects.iter())
+        .map(|piece| PieceText {
+            oid: piece.oid,
+            owner: piece.owner.as_deref(),
+            offset: piece.offset,
+            hex: &piece.hex,
+        })
+        .collect();
+    format::large_objects::insert(&mut pre_data, &pieces);
     Ok(MasterTexts {
-        pre_data: files.pre_data,
+        pre_data,
         post_data: files.post_data,
         cdatabase: cdatabase_text(database, dialect).into_bytes(),
     })
+}
+
+/// Refuses where they would not fit into memory: a dump without them would be no dump.
+async fn read_large_objects(snapshot: &Session, dialect: &Dialect) -> Result<Vec<large_objects::Piece>, Refusal> {
+    let size = large_objects::read_size(snapshot)
+        .await
+        .map_err(|error| refusal_of(&error))?;
+    if size > large_objects::MOST_BYTES {
+        return Err(Refusal::known(format!(
+            "the database has large objects of {} MiB, and this program keeps at most {} MiB of them",
+            size >> 20,
+            large_objects::MOST_BYTES >> 20
+        ))
+        .with_hint(
+            "dump them with pg_dump -b, and the tables with -t or -s; large objects are left out of such dumps",
+        ));
+    }
+    large_objects::read_pieces(snapshot, dialect)
+        .await
+        .map_err(|error| refusal_of(&error))
 }
 
 pub(super) fn cdatabase_text(database: &DatabaseInfo, dialect: &Dialect) -> String {
