@@ -11,6 +11,7 @@ pub mod locks;
 pub mod passfile;
 pub mod relations;
 pub mod statistics;
+pub mod table_states;
 pub mod target;
 
 pub use connect::{ConnectSpec, Session};

@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::{Error, Session};
-use crate::format::state::{LastOperation, ModCount};
 use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, TopologySource};
 use crate::words::ids::{ContentId, Oid};
 use crate::words::names::{QualifiedName, quote_literal};
@@ -310,114 +309,6 @@ pub async fn read_enum_labels(session: &Session) -> Result<BTreeMap<QualifiedNam
         labels.entry(QualifiedName::new(schema, name)).or_default().push(label);
     }
     Ok(labels)
-}
-
-/// Append-optimized tables read in one statement.
-const COUNTERS_PER_QUERY: usize = 200;
-
-/// The modification counters of all append-optimized tables, row and column tables apart; both lists by name.
-pub async fn read_mod_counts(session: &Session, dialect: &Dialect) -> Result<(Vec<ModCount>, Vec<ModCount>), Error> {
-    let (mut rows, mut columns) = (Vec::new(), Vec::new());
-    if !dialect.has_appendonly {
-        return Ok((rows, columns));
-    }
-    let doing = "reading the list of append-optimized tables";
-    let kind = if dialect.has_relstorage {
-        "c.relstorage = 'c'"
-    } else {
-        "am.amname = 'ao_column'"
-    };
-    let am_join = if dialect.has_relstorage {
-        ""
-    } else {
-        " JOIN pg_catalog.pg_am am ON am.oid = c.relam"
-    };
-    let sql = format!(
-        "SELECT n.nspname, c.relname, {kind}, s.relname FROM pg_catalog.pg_appendonly a \
-         JOIN pg_catalog.pg_class c ON c.oid = a.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         JOIN pg_catalog.pg_class s ON s.oid = a.segrelid{am_join} \
-         WHERE c.relkind = 'r' AND {USER_SCHEMAS} ORDER BY 1, 2"
-    );
-    let mut tables: Vec<(QualifiedName, bool, String)> = Vec::new();
-    session
-        .for_each_row(&sql, doing, |row| {
-            let (Some(schema), Some(name), Some(column), Some(counters)) =
-                (row.get(0), row.get(1), row.get(2), row.get(3))
-            else {
-                return Err(unexpected(session, doing, "a table without name or counters"));
-            };
-            tables.push((QualifiedName::new(schema, name), column == "t", counters.to_owned()));
-            Ok(())
-        })
-        .await?;
-    let doing = "reading modification counters";
-    for batch in tables.chunks(COUNTERS_PER_QUERY) {
-        // From Greenplum 7 on the counters live on the segments.
-        let parts: Vec<String> = batch
-            .iter()
-            .enumerate()
-            .map(|(at, (_, _, counters))| {
-                let counters = QualifiedName::new("pg_aoseg", counters.as_str()).sql();
-                let source = if dialect.has_relstorage {
-                    counters
-                } else {
-                    format!("gp_dist_random({})", quote_literal(&counters))
-                };
-                format!("SELECT {at} AS at, coalesce(sum(modcount::bigint), 0) FROM {source}")
-            })
-            .collect();
-        let answers = session
-            .rows(&format!("{} ORDER BY at", parts.join(" UNION ALL ")), doing)
-            .await?;
-        if answers.len() != batch.len() {
-            return Err(unexpected(session, doing, "fewer counters than tables"));
-        }
-        for ((table, is_column, _), row) in batch.iter().zip(answers) {
-            let count = row.get(1).and_then(|c| c.as_deref()).and_then(|c| c.parse().ok());
-            let count = count.ok_or_else(|| unexpected(session, doing, &format!("no counter for {table}")))?;
-            let list = if *is_column { &mut columns } else { &mut rows };
-            list.push(ModCount {
-                table: table.clone(),
-                count,
-            });
-        }
-    }
-    Ok((rows, columns))
-}
-
-/// The last CREATE, ALTER and TRUNCATE of every table.
-pub async fn read_last_operations(session: &Session, dialect: &Dialect) -> Result<Vec<LastOperation>, Error> {
-    if !dialect.has_last_operation {
-        return Ok(Vec::new());
-    }
-    let stored_here = if dialect.has_relstorage {
-        " AND c.relstorage <> 'x'"
-    } else {
-        ""
-    };
-    let sql = format!(
-        "SELECT n.nspname, c.relname, o.objid, o.staactionname, o.stasubtype, o.statime \
-         FROM pg_catalog.pg_stat_last_operation o JOIN pg_catalog.pg_class c ON c.oid = o.objid \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE o.classid = 'pg_catalog.pg_class'::regclass AND c.relkind = 'r'{stored_here} AND {USER_SCHEMAS} \
-         AND o.staactionname IN ('CREATE', 'ALTER', 'TRUNCATE') ORDER BY 1, 2, 4"
-    );
-    let mut operations = Vec::new();
-    let doing = "reading the last operations";
-    session
-        .for_each_row(&sql, doing, |row| {
-            let text = |i: usize| row.get(i).unwrap_or_default().to_owned();
-            operations.push(LastOperation {
-                table: QualifiedName::new(text(0), text(1)),
-                oid: parse_oid(&text(2)).ok_or_else(|| unexpected(session, doing, "a table without oid"))?,
-                action: text(3),
-                subtype: text(4),
-                moment: text(5),
-            });
-            Ok(())
-        })
-        .await?;
-    Ok(operations)
 }
 
 /// Leaves that were moved to another schema than their root's: Greenplum 5's own pg_dump forgets that.

@@ -37,6 +37,16 @@ pub struct LastOperation {
     pub moment: String,
 }
 
+/// What the state files of a set say, as the server has it now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TableStates {
+    /// Counters of the tables that are stored by row.
+    pub rows: Vec<ModCount>,
+    /// Counters of the tables that are stored by column.
+    pub columns: Vec<ModCount>,
+    pub operations: Vec<LastOperation>,
+}
+
 /// A line that is none of a state file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadState {
@@ -71,8 +81,9 @@ pub fn write_operations<'a>(operations: impl IntoIterator<Item = &'a LastOperati
 /// A state file that was read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModCounts {
-    /// By what stands in front of the count, with the blank behind the comma left out or not as in the file.
-    by_name: BTreeMap<String, u64>,
+    /// By what stands in front of the count, with the blank behind the comma left out or not as in the file. `None` where
+    /// commas in names make two tables look the same: nobody can tell whose count it is.
+    by_name: BTreeMap<String, Option<u64>>,
 }
 
 impl ModCounts {
@@ -89,12 +100,14 @@ impl ModCounts {
             if !name.contains(',') {
                 return Err(bad());
             }
-            by_name.insert(name.to_owned(), count.trim().parse().map_err(|_| bad())?);
+            let count = Some(count.trim().parse().map_err(|_| bad())?);
+            let known = by_name.entry(name.to_owned());
+            known.and_modify(|known| *known = None).or_insert(count);
         }
         Ok(ModCounts { by_name })
     }
 
-    /// The count of a table at the time of that dump; `None` when the table was not there.
+    /// The count of a table at the time of that dump; `None` when the table was not there, or nobody can tell.
     pub fn of(&self, table: &QualifiedName) -> Option<u64> {
         let since_438 = format!("{}, {}", table.schema, table.name);
         let before = || format!("{},{}", table.schema, table.name);
@@ -102,6 +115,7 @@ impl ModCounts {
             .get(&since_438)
             .or_else(|| self.by_name.get(&before()))
             .copied()
+            .flatten()
     }
 
     pub fn len(&self) -> usize {
@@ -257,6 +271,13 @@ mod tests {
         let read = ModCounts::parse("public,t,4\nsales, u, 5\n").unwrap();
         assert_eq!(read.of(&QualifiedName::new("public", "t")), Some(4));
         assert_eq!(read.of(&QualifiedName::new("sales", "u")), Some(5));
+    }
+
+    #[test]
+    fn two_tables_that_look_the_same_have_no_count() {
+        let counts = [count("a, b", "c", 1), count("a", "b, c", 2), count("a", "b", 3)];
+        let read = ModCounts::parse(&write_counts(&counts)).unwrap();
+        assert_eq!(counts.map(|c| read.of(&c.table)), [None, None, Some(3)]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub mod definitions;
 pub mod dump_request;
 pub mod filter;
 pub mod mail;
+pub mod incremental;
 pub mod restore;
 pub mod restore_request;
 pub mod retention;

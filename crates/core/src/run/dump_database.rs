@@ -198,7 +198,7 @@ async fn dump(
         Some(texts) => texts,
         None => ddl.await?,
     };
-    let mut state = files::read_state(&sessions.snapshot, dialect).await?;
+    let mut state = files::state_files(&files::read_state(&sessions.snapshot, dialect).await?);
     state.extend(selection::list_files(context, &cut.tables.selection)?);
     // The locks were held to the end if, and only if, this session is still in its transaction.
     sessions

@@ -7,11 +7,11 @@ use tracing::error;
 
 use super::prepare::Directories;
 use super::{DumpContext, engine_arguments};
-use crate::db::{Session, relations};
+use crate::db::{Session, table_states};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::{InstanceFiles, TableFacts};
 use crate::format::report::{self, BackupReport, BackupType};
-use crate::format::state;
+use crate::format::state::{self, TableStates};
 use crate::format::status::{self, Agent, Level};
 use crate::run::refusal_of;
 use crate::store::data_file::{self, write_small_file};
@@ -23,18 +23,24 @@ use crate::words::outcome::{InstanceOutcome, InstanceResult};
 use crate::words::refusal::Refusal;
 use crate::words::relation::Relation;
 
-/// The files that a later incremental dump compares with.
-pub(super) async fn read_state(snapshot: &Session, dialect: &Dialect) -> Result<Vec<(DumpFileKind, String)>, Refusal> {
+/// What a later incremental dump compares with.
+pub(super) async fn read_state(snapshot: &Session, dialect: &Dialect) -> Result<TableStates, Refusal> {
     let refuse = |error: crate::db::Error| refusal_of(&error);
-    let (rows, columns) = relations::read_mod_counts(snapshot, dialect).await.map_err(refuse)?;
-    let operations = relations::read_last_operations(snapshot, dialect)
+    let parents = table_states::read_partition_parents(snapshot, dialect)
         .await
         .map_err(refuse)?;
-    Ok(vec![
-        (DumpFileKind::AoState, state::write_counts(&rows)),
-        (DumpFileKind::CoState, state::write_counts(&columns)),
-        (DumpFileKind::LastOperation, state::write_operations(&operations)),
-    ])
+    table_states::read_table_states(snapshot, dialect, &parents)
+        .await
+        .map_err(refuse)
+}
+
+/// The same as files.
+pub(super) fn state_files(states: &TableStates) -> Vec<(DumpFileKind, String)> {
+    vec![
+        (DumpFileKind::AoState, state::write_counts(&states.rows)),
+        (DumpFileKind::CoState, state::write_counts(&states.columns)),
+        (DumpFileKind::LastOperation, state::write_operations(&states.operations)),
+    ]
 }
 
 /// Status files of all instances: what the original's check, and people, read.
