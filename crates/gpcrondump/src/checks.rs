@@ -98,8 +98,6 @@ pub static CHECKS: &[Check] = &[
 /// Options that the original has and this program has not yet, each with what to do without it.
 #[rustfmt::skip]
 pub static NOT_BUILT: &[(&str, &str)] = &[
-    ("--incremental", "make a full dump"),
-    ("--list-filter-tables", "it belongs to --incremental, which is not built either"),
     ("--list-backup-files", "the manifest of a finished dump lists its files"),
     ("--rsyncable", "use -z and let rsync compress"),
     ("-C", "restore with gpdbrestore -e, which creates the database anew"),

@@ -7,6 +7,7 @@ use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::optparse::{Parsed, python_int};
 use gpdump_core::cli::program::{master_data_directory, verbosity};
 use gpdump_core::format::email_file::{self, MailRule};
+use gpdump_core::format::report::BackupType;
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
@@ -37,6 +38,11 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
     Ok(DumpRequest {
         databases: databases(options, environment),
         filter: filter(options)?,
+        backup_type: match options.has("--incremental") {
+            true => BackupType::Incremental,
+            false => BackupType::Full,
+        },
+        list_filter: options.has("--list-filter-tables"),
         master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
             Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
                 .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
@@ -152,6 +158,9 @@ fn filter(options: &Parsed) -> Result<TableFilter, Refusal> {
 
 /// The number was checked before.
 fn disk_check(options: &Parsed) -> DiskCheck {
+    if options.has("--incremental") {
+        return DiskCheck::Bypassed;
+    }
     let percent = match options.text("-f") {
         Some(text) => text.trim().parse().unwrap_or(KEEP_FREE_PERCENT),
         None => KEEP_FREE_PERCENT,
@@ -192,6 +201,8 @@ mod tests {
             DumpRequest {
                 databases: Databases::Named(vec!["sales".into()]),
                 filter: TableFilter::Everything,
+                backup_type: BackupType::Full,
+                list_filter: false,
                 master_data_dir: "/data/master/gpseg-1".into(),
                 backup_root: None,
                 prefix: Prefix::none(),

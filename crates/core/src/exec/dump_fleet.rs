@@ -109,6 +109,16 @@ impl DumpFleet {
         .await;
     }
 
+    /// Adds tables to the list that `start` gave, to be copied last. They are not locked on the segments: the master holds
+    /// locks on them.
+    pub async fn add_tables(&mut self, tables: &[TableJob]) {
+        self.totals
+            .resize(self.totals.len() + tables.len(), TableTotals::default());
+        for part in tables.chunks(TABLES_PER_REQUEST) {
+            self.fleet.send_all(&Request::Tables(part.to_vec())).await;
+        }
+    }
+
     /// Lets all segments take their snapshots.
     pub async fn open_snapshots(&mut self) {
         self.fleet.send_all(&Request::OpenSnapshots).await;

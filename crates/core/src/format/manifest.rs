@@ -48,6 +48,9 @@ pub struct Manifest {
     pub compression: Compression,
     pub naming: FileNaming,
     pub backup_type: BackupType,
+    /// Of an increment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseSets>,
     /// The options as they were typed.
     pub command_line: String,
     /// RFC 3339.
@@ -57,6 +60,14 @@ pub struct Manifest {
     pub consistency: Consistency,
     pub instances: Vec<InstanceFiles>,
     pub tables: Vec<TableFacts>,
+}
+
+/// The sets that an increment needs beside itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BaseSets {
+    pub full: TimestampKey,
+    /// The set it was compared with: the increment before it, or the full dump.
+    pub previous: TimestampKey,
 }
 
 /// The server that was dumped.
@@ -288,6 +299,7 @@ mod tests {
             compression: Compression::Gzip,
             naming: FileNaming::New,
             backup_type: BackupType::Full,
+            base: None,
             command_line: "-a -x shop".into(),
             started: "2024-01-02T03:04:05+01:00".into(),
             ended: "2024-01-02T03:05:00+01:00".into(),

@@ -160,7 +160,11 @@ fn no_report(root: &Path, name: &str, key: TimestampKey, path: &Path) -> Refusal
     }
 }
 
-fn read_manifest(directory: &Path, names: &SetNames, must_be_there: bool) -> Result<Option<Manifest>, Refusal> {
+pub(super) fn read_manifest(
+    directory: &Path,
+    names: &SetNames,
+    must_be_there: bool,
+) -> Result<Option<Manifest>, Refusal> {
     let path = directory.join(names.of_set(DumpFileKind::Manifest));
     let incomplete = |reason: String| {
         Refusal::failed(format!("the dump set {} is incomplete or damaged: {reason}", names.key))

@@ -1,5 +1,6 @@
 //! Reads everything that a plan needs.
 
+pub mod chain;
 pub mod cluster;
 pub mod date_directories;
 pub mod dump_set;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chores::Chores;
 use super::databases::Databases;
+use crate::format::report::BackupType;
 use crate::plan::filter::TableFilter;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
@@ -17,6 +18,9 @@ use crate::words::layout::Compression;
 pub struct DumpRequest {
     pub databases: Databases,
     pub filter: TableFilter,
+    pub backup_type: BackupType,
+    /// `--list-filter-tables`: only tell what an increment would be filtered by.
+    pub list_filter: bool,
     /// Absolute.
     pub master_data_dir: PathBuf,
     /// Absolute; `None`: each instance's own data directory.

@@ -169,6 +169,7 @@ pub(crate) mod test_sets {
             compression: Compression::Gzip,
             naming: FileNaming::New,
             backup_type: BackupType::Full,
+            base: None,
             command_line: String::new(),
             started: String::new(),
             ended: String::new(),

@@ -10,6 +10,8 @@ use super::script::{self, Script};
 use super::{cleanup, dump_key, dump_lines, interrupted, refusal_of};
 use crate::cli::failure;
 use crate::db::catalog;
+use crate::format::report::BackupType;
+use crate::gather::chain;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
 use crate::plan::dump_request::DumpRequest;
 use crate::plan::filter::TableFilter;
@@ -55,6 +57,9 @@ pub async fn run(
     };
     if databases.is_empty() {
         return run.clean_up_only(cancel).await;
+    }
+    if request.list_filter {
+        return run.list_filter(&databases[0]);
     }
     let script = request
         .chores
@@ -119,6 +124,17 @@ impl Run<'_> {
             cleaned = cleaning => Ok(cleaned?.exit),
             () = cancel.cancelled() => Err(interrupted()),
         }
+    }
+
+    /// `--list-filter-tables`.
+    fn list_filter(&self, database: &str) -> Result<Exit, Refusal> {
+        let request = self.request;
+        let root = request.backup_root.as_ref().unwrap_or(&request.master_data_dir);
+        let filter = chain::find_filter(root, &request.prefix, database)?;
+        for line in dump_lines::filter_lines(request, database, filter.as_deref()) {
+            info!("{line}");
+        }
+        Ok(Exit::Ok)
     }
 
     /// A failure is told at once and does not keep the others from being dumped; a signal and the word "no" do.
@@ -215,6 +231,15 @@ impl Run<'_> {
         let request = self.request;
         let master_data_dir = &request.master_data_dir;
         let root = request.backup_root.as_ref().unwrap_or(master_data_dir);
+        let base = match request.backup_type {
+            BackupType::Full => None,
+            BackupType::Incremental => Some(chain::find_base(
+                root,
+                &request.prefix,
+                database,
+                &self.surroundings.cluster,
+            )?),
+        };
         let key = dump_key::choose(root, request, self.now, turn.used).await?;
         if request.confirm {
             let mdd = master_data_dir.display().to_string();
@@ -237,6 +262,7 @@ impl Run<'_> {
             key,
             now: self.now,
             started: (self.now)().format("%H:%M:%S").to_string(),
+            base,
             may_clean_up: turn.may_clean_up,
         };
         let mut end = dump_database::run(&context, cancel).await?;

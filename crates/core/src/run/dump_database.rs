@@ -7,6 +7,7 @@ mod after;
 mod ddl;
 mod files;
 mod globals;
+mod increment;
 mod prepare;
 mod rollback;
 mod selection;
@@ -25,13 +26,13 @@ use super::{interrupted, refusal_of};
 use crate::db::{Session, catalog};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::master_files::MasterFiles;
-use crate::format::manifest::{self, Manifest, ServerFacts};
-use crate::format::report::BackupType;
+use crate::format::manifest::{self, BaseSets, Manifest, ServerFacts};
 use crate::gather::cluster::{MasterAddress, Surroundings};
 use crate::launch::Launcher;
 use crate::plan::dump_request::DumpRequest;
 use crate::plan::mail::MailFacts;
 use crate::store::data_file::write_small_file;
+use crate::plan::incremental::base::Base;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
@@ -53,6 +54,8 @@ pub struct DumpContext<'a> {
     pub now: fn() -> chrono::NaiveDateTime,
     /// `HH:MM:SS` when the work on this database began.
     pub started: String,
+    /// The chain that an incremental dump goes on with.
+    pub base: Option<Base>,
     /// `-c` is obeyed after this database: it is the last one, and those before it are dumped.
     pub may_clean_up: bool,
 }
@@ -198,8 +201,18 @@ async fn dump(
         Some(texts) => texts,
         None => ddl.await?,
     };
-    let mut state = files::state_files(&files::read_state(&sessions.snapshot, dialect).await?);
-    state.extend(selection::list_files(context, &cut.tables.selection)?);
+    let state = match &cut.increment {
+        Some(increment) => {
+            let mut files = files::state_files(&increment.states);
+            files.extend(increment::list_files(increment, &cut.tables.relations)?);
+            files
+        }
+        None => {
+            let mut files = files::state_files(&files::read_state(&sessions.snapshot, dialect).await?);
+            files.extend(selection::list_files(context, &cut.tables.selection)?);
+            files
+        }
+    };
     // The locks were held to the end if, and only if, this session is still in its transaction.
     sessions
         .snapshot
@@ -244,17 +257,24 @@ async fn dump(
         },
         compression: names.compression,
         naming: names.naming,
-        backup_type: BackupType::Full,
+        backup_type: context.request.backup_type,
+        base: context.base.as_ref().map(|base| BaseSets {
+            full: base.full,
+            previous: base.last(),
+        }),
         command_line: context.request.options_text.clone(),
         started,
         ended: chrono::Local::now().to_rfc3339(),
         consistency: cut.consistency.clone(),
         instances: files::instance_files(context, fleet, &directories, master_stamps),
-        tables: files::table_facts(&cut.tables.relations, &fleet.totals),
+        tables: files::table_facts(&cut.dumped, &fleet.totals),
     };
     let path = directories.master.join(names.of_set(DumpFileKind::Manifest));
     write_small_file(&path, manifest.write().as_bytes()).map_err(io)?;
     info!("Checked master status file and master dump file.");
+    if let Some(base) = &context.base {
+        increment::append_to_chain(context, base)?;
+    }
     let exit = if cut.consistency.one_cut {
         Exit::Ok
     } else {
@@ -284,6 +304,9 @@ fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
         info!("Adding --prefix");
     }
     info!("Adding --no-expand-children");
+    if context.base.is_some() {
+        info!("Adding --incremental");
+    }
     info!(
         "Dump process command line {}",
         engine_arguments(context, directory).command_line()
@@ -292,12 +315,19 @@ fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
 }
 
 fn engine_arguments(context: &DumpContext<'_>, directory: &Path) -> EngineArguments {
-    dump_lines::engine_arguments(
+    let arguments = dump_lines::engine_arguments(
         context.request,
         &context.database,
         context.address.port,
         &context.environment.user,
         directory,
         context.key,
-    )
+    );
+    match &context.base {
+        None => arguments,
+        Some(base) => {
+            let filter = base.directory.join(increment::filter_name(context, base));
+            arguments.incremental(base.filter.is_some().then_some(filter.as_path()))
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! The lines of a dump that people read and scripts grep. Pure; the texts are the original's (`gpcrondump.md` 2.5, 2.10).
 
+use crate::format::report::BackupType;
 use crate::plan::dump_request::{DiskCheck, DumpRequest};
 use crate::plan::filter::{NameList, TableFilter};
 use crate::words::ids::TimestampKey;
@@ -15,7 +16,10 @@ pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_
         "Master Greenplum Instance dump parameters".to_owned(),
         DASH.to_owned(),
     ];
-    lines.extend(dump_type(&request.filter));
+    lines.extend(match request.backup_type {
+        BackupType::Full => dump_type(&request.filter),
+        BackupType::Incremental => vec![format!("{:<37}= Incremental", "Dump type")],
+    });
     let mut line = |label: &str, value: &str| lines.push(format!("{label:<37}= {value}"));
     line("Database to be dumped", database);
     if let TableFilter::IncludeSchemas(list) | TableFilter::ExcludeSchemas(list) = &request.filter {
@@ -91,7 +95,13 @@ pub fn status_report(
     let mut line = |label: &str, value: &str| lines.push(format!("{label:<41}= {value}"));
     line("Target database", database);
     line("Dump subdirectory", &key.date_dir());
-    line("Dump type", "Full database");
+    line(
+        "Dump type",
+        match request.backup_type {
+            BackupType::Full => "Full database",
+            BackupType::Incremental => "Incremental",
+        },
+    );
     line("Clear old dump directories", on_off(request.chores.cleanup.is_some()));
     if request.chores.cleanup.is_some() {
         line("Backup set deleted", deleted);
@@ -173,7 +183,35 @@ pub fn engine_arguments(
     }
 }
 
+/// What `--list-filter-tables` shows; `None`: there is no filter.
+pub fn filter_lines(request: &DumpRequest, database: &str, filter: Option<&[String]>) -> Vec<String> {
+    let mut lines = vec![DASH.to_owned()];
+    match filter {
+        Some(tables) => {
+            lines.push(format!("Filtering {database} for the following tables:"));
+            lines.extend(tables.iter().cloned());
+        }
+        None => {
+            let prefix = request.prefix.as_str();
+            let prefix = prefix.strip_suffix('_').unwrap_or(prefix);
+            lines.push(format!(
+                "No filter file found for database {database} and prefix {prefix}."
+            ));
+            lines.push(format!("All tables in {database} will be included in the dump."));
+        }
+    }
+    lines
+}
+
 impl EngineArguments {
+    /// Those of an increment; `filter` is the file of a chain of chosen tables.
+    pub fn incremental(mut self, filter: Option<&std::path::Path>) -> Self {
+        self.lists = vec!["--table-file=dirty_backup_list".to_owned(), "--incremental".to_owned()];
+        self.lists
+            .extend(filter.map(|file| format!("--incremental-filter={}", file.display())));
+        self
+    }
+
     pub fn words(&self) -> impl Iterator<Item = &str> {
         let options = self.options.iter().map(String::as_str);
         let lists = self.lists.iter().map(String::as_str);

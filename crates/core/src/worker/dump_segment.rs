@@ -23,10 +23,11 @@ use crate::words::job::{SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
 
 /// What the master tells all segments of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     OpenSnapshot,
-    CopyData,
+    /// With tables to be copied behind those that are known.
+    CopyData(Arc<Vec<TableJob>>),
 }
 
 /// Everything one segment's task is given.
@@ -113,23 +114,25 @@ impl SegmentDump {
         limit_lock_wait(session, &dialect, Duration::ZERO).await?;
         let _ = self.events.send(Event::Ready { content }).await;
 
-        self.wait_for(Step::OpenSnapshot).await?;
+        let Some(Step::OpenSnapshot) = self.steps.recv().await else {
+            return Err(Error::Cancelled);
+        };
         // LOCK takes no snapshot; the first query does, and it holds for the rest of the transaction.
         session.one("SELECT 1", "taking the snapshot").await?;
         let _ = self.events.send(Event::SnapshotOpen { content }).await;
 
-        self.wait_for(Step::CopyData).await?;
-        self.copy_tables(session, &encoding).await
+        let Some(Step::CopyData(more)) = self.steps.recv().await else {
+            return Err(Error::Cancelled);
+        };
+        self.copy_tables(session, &encoding, &more).await
     }
 
-    async fn wait_for(&mut self, step: Step) -> Result<(), Error> {
-        match self.steps.recv().await {
-            Some(got) if got == step => Ok(()),
-            _ => Err(Error::Cancelled),
-        }
-    }
-
-    async fn copy_tables(&self, session: &Session, encoding: &RowEncoding) -> Result<SegmentFiles, Error> {
+    async fn copy_tables(
+        &self,
+        session: &Session,
+        encoding: &RowEncoding,
+        more: &[TableJob],
+    ) -> Result<SegmentFiles, Error> {
         let names = &self.start.names;
         let path = self
             .segment
@@ -142,7 +145,7 @@ impl SegmentDump {
         let mut file = DataFile::create(&path, &index, names.compression, self.pool.clone())?;
         file.write(&segment_data::file_header(&self.start.encoding)).await?;
         let mut progress = Progress::new(self.segment.instance.content, self.events.clone());
-        for (at, table) in self.tables.iter().enumerate() {
+        for (at, table) in self.tables.iter().chain(more).enumerate() {
             file.start_block().await?;
             file.write(&segment_data::block_head_in(table, &self.start.encoding)?)
                 .await?;

@@ -4,7 +4,7 @@
 //! event is [`Event::Hello`]. End of standard input means: the master is gone, clean up and leave.
 //!
 //! A dump: `Prepare`, `StartDump`, `Tables`*, `TablesEnd` -> a `Ready` per segment (transaction open, tables locked);
-//! `OpenSnapshots` -> a `SnapshotOpen` per segment; `CopyData` -> `Progress`*, a `Finished` per segment, `Totals`*;
+//! `OpenSnapshots` -> a `SnapshotOpen` per segment; `Tables`* (what the cut has shown to be needed too); `CopyData` -> `Progress`*, a `Finished` per segment, `Totals`*;
 //! `Publish` (all segments of all hosts are finished: give the files their names) -> a `Published` per segment. `Reset`
 //! at any time before `Publish` drops sessions and unfinished files and makes the worker ready for a new `StartDump`.
 
@@ -18,7 +18,7 @@ use crate::words::job::{FileStamp, LoginAs, SegmentTarget, TableJob, TableTotals
 use crate::words::layout::SetNames;
 
 /// Raised when a message changes its meaning; a worker of another number is refused.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// The hidden first word of the command line that makes the program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";

@@ -141,7 +141,11 @@ impl Worker {
                 }
             }
             Request::OpenSnapshots => self.step(Step::OpenSnapshot).await,
-            Request::CopyData => self.step(Step::CopyData).await,
+            Request::CopyData => {
+                if let Some(more) = self.dump.as_mut().map(HostDump::take_more) {
+                    self.step(Step::CopyData(more)).await;
+                }
+            }
             Request::Publish => self.publish().await,
             Request::Reset => {
                 self.reset().await;
@@ -191,7 +195,7 @@ impl Worker {
         if let Some(dump) = &self.dump {
             for sender in &dump.steps {
                 // A segment that has ended takes no more steps; it has said why.
-                let _ = sender.send(step).await;
+                let _ = sender.send(step.clone()).await;
             }
         }
     }
@@ -296,6 +300,15 @@ impl HostDump {
             };
             self.running.spawn(async move { (content, job.run().await) });
         }
+    }
+
+    /// Tables that came after the snapshots were taken.
+    fn take_more(&mut self) -> Arc<Vec<TableJob>> {
+        let more = std::mem::take(&mut self.tables);
+        let mut totals = self.totals.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let count = totals.len() + more.len();
+        totals.resize(count, TableTotals::default());
+        Arc::new(more)
     }
 
     async fn send_totals(&self, events: &mpsc::Sender<Event>) {

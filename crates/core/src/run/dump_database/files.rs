@@ -10,7 +10,7 @@ use super::{DumpContext, engine_arguments};
 use crate::db::{Session, table_states};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::{InstanceFiles, TableFacts};
-use crate::format::report::{self, BackupReport, BackupType};
+use crate::format::report::{self, BackupReport};
 use crate::format::state::{self, TableStates};
 use crate::format::status::{self, Agent, Level};
 use crate::run::refusal_of;
@@ -164,7 +164,7 @@ pub(super) fn write_report(
         command_line: report::join_arguments(arguments.words()),
         pass_through: None,
         compression: names.compression,
-        backup_type: BackupType::Full,
+        backup_type: context.request.backup_type,
         program: Some(format!("gpcrondump {}", env!("CARGO_PKG_VERSION"))),
         rows: report::rows_of(outcomes, &context.database),
     }

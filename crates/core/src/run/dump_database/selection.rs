@@ -2,11 +2,11 @@
 
 use tracing::{debug, info, warn};
 
-use super::DumpContext;
+use super::{DumpContext, increment};
 use crate::db::{self, Session};
 use crate::format::table_list;
 use crate::plan::definitions;
-use crate::plan::filter::{self, Selection, TableFilter};
+use crate::plan::filter::{self, Scope, Selection, TableFilter};
 use crate::run::refusal_of;
 use crate::words::definitions::DefinitionFilter;
 use crate::words::job::TableJob;
@@ -38,14 +38,16 @@ pub(super) async fn check_schemas(context: &DumpContext<'_>, session: &Session) 
 
 /// Makes tables of the filter for the first time, and says so.
 pub(super) async fn configure(context: &DumpContext<'_>, session: &Session) -> Result<Selection, Refusal> {
-    info!(
-        "{}",
-        match context.request.filter {
-            TableFilter::Everything => "Configuring for single database dump",
-            TableFilter::ExcludeTables(_) => "Configuring for single-database, exclude-table dump",
-            _ => "Configuring for single-database, include-table dump",
-        }
-    );
+    if context.base.is_none() {
+        info!(
+            "{}",
+            match context.request.filter {
+                TableFilter::Everything => "Configuring for single database dump",
+                TableFilter::ExcludeTables(_) => "Configuring for single-database, exclude-table dump",
+                _ => "Configuring for single-database, include-table dump",
+            }
+        );
+    }
     let selection = select(context, session).await?;
     for warning in &selection.warnings {
         warn!("{warning}");
@@ -55,7 +57,15 @@ pub(super) async fn configure(context: &DumpContext<'_>, session: &Session) -> R
 
 /// Makes tables of the filter, as the session sees the database.
 pub(super) async fn select(context: &DumpContext<'_>, session: &Session) -> Result<Selection, Refusal> {
-    if context.request.filter == TableFilter::Everything {
+    let of_chain;
+    let filter = match &context.base {
+        None => &context.request.filter,
+        Some(base) => {
+            of_chain = increment::filter_of(context, base, session).await?;
+            &of_chain
+        }
+    };
+    if *filter == TableFilter::Everything {
         return Ok(Selection::everything());
     }
     let dialect = &context.surroundings.dialect;
@@ -64,7 +74,7 @@ pub(super) async fn select(context: &DumpContext<'_>, session: &Session) -> Resu
     let relations = db::definitions::read_named_relations(session, dialect)
         .await
         .map_err(refuse)?;
-    filter::select(&context.request.filter, &context.database, &relations, &schemas)
+    filter::select(filter, &context.database, &relations, &schemas)
 }
 
 /// What the definitions of this dump are cut down to; `None`: they are all in.
@@ -73,7 +83,7 @@ pub(super) async fn choose_definitions(
     snapshot: &Session,
     selection: &Selection,
 ) -> Result<Option<DefinitionFilter>, Refusal> {
-    if context.request.filter == TableFilter::Everything {
+    if selection.scope == Scope::Everything {
         return Ok(None);
     }
     let dialect = &context.surroundings.dialect;
@@ -101,7 +111,7 @@ pub(super) async fn choose_definitions(
 /// The lists that the original announces, in its order.
 pub(super) fn list_kinds(context: &DumpContext<'_>) -> Vec<DumpFileKind> {
     let mut kinds = Vec::new();
-    if !context.request.prefix.is_empty() {
+    if !context.request.prefix.is_empty() && context.base.is_none() {
         kinds.push(DumpFileKind::Filter);
     }
     // Said of every dump, with or without a filter.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tracing::warn;
 
+use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
 use super::{DumpContext, Sessions};
@@ -37,6 +38,10 @@ const PG_DUMP_START_LIMIT: Duration = Duration::from_secs(10);
 /// Everything that the moment of the cut fixes.
 pub(super) struct CutState {
     pub(super) tables: ChosenTables,
+    /// Those whose rows are copied, in the order of the data files.
+    pub(super) dumped: Vec<Relation>,
+    /// What an increment found out.
+    pub(super) increment: Option<Increment>,
     pub(super) consistency: Consistency,
     pub(super) pg_dump: RunningPgDump,
 }
@@ -72,7 +77,11 @@ pub(super) async fn take_cut(
         // Tables that no filter chose are neither locked nor looked at.
         expected.retain(|relation| selection.has(relation.oid));
         let table_names: Vec<QualifiedName> = expected.iter().map(|relation| relation.name.clone()).collect();
-        let jobs: Vec<TableJob> = expected.iter().map(job_of).collect();
+        let mut dumped = match &context.base {
+            Some(_) => increment::surely_dirty(context, &sessions.barrier, &expected).await?,
+            None => expected.clone(),
+        };
+        let jobs: Vec<TableJob> = dumped.iter().map(job_of).collect();
         let locked = fleet.alongside(lock_for_dump(&sessions.snapshot, dialect, &table_names));
         let Some(locked) = locked.await else { return Ok(None) };
         if !locked? {
@@ -102,11 +111,10 @@ pub(super) async fn take_cut(
         let mut pg_dump = None;
         let limits = CutLimits::new(context.request.cut_timeout, table_names.len());
         let consistency = cut::take(&sessions.barrier, dialect, &table_names, limits, async || {
-            fleet.open_snapshots().await;
-            if !fleet.all_well() {
-                return Ok(());
-            }
+            // The master first: should there be no one cut, then what the master shows is on all segments by the time
+            // they take theirs, and the states of tables never tell more than the rows that are copied.
             pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+            fleet.open_snapshots().await;
             Ok::<(), Refusal>(())
         })
         .await
@@ -114,7 +122,9 @@ pub(super) async fn take_cut(
             cut::Failure::Lock(error) => refuse(error),
             cut::Failure::Snapshots(refusal) => refusal,
         })?;
-        let Some(pg_dump) = pg_dump else { return Ok(None) };
+        let Some(pg_dump) = pg_dump.filter(|_| fleet.all_well()) else {
+            return Ok(None);
+        };
         // The list was read before the locks: a table that came in between would be in the DDL and not in the data.
         selection = selection::select(context, &sessions.snapshot).await?;
         let mut relations = relations::read_relations(&sessions.snapshot, dialect)
@@ -123,12 +133,21 @@ pub(super) async fn take_cut(
         relations.retain(|relation| selection.has(relation.oid));
         if same_tables(&expected, &relations) {
             tell_about_cut(&consistency);
+            let jobs = relations.iter().map(job_of).collect();
+            let increment = match &context.base {
+                Some(base) => {
+                    Some(increment::decide(context, base, &sessions.snapshot, fleet, &relations, &mut dumped).await?)
+                }
+                None => None,
+            };
             return Ok(Some(CutState {
                 tables: ChosenTables {
                     selection,
                     relations,
                     jobs,
                 },
+                dumped,
+                increment,
                 consistency,
                 pg_dump,
             }));

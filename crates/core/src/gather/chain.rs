@@ -1,0 +1,320 @@
+//! Chains of increments as they lie on the master: the base of a new one, and the sets that an old one needs.
+
+use std::path::{Path, PathBuf};
+
+use tracing::{debug, warn};
+
+use super::dump_set::read_manifest;
+use crate::format::increments;
+use crate::format::report;
+use crate::format::state::{BadState, LastOperations, ModCounts};
+use crate::format::table_list::{TableList, parse_schemas};
+use crate::plan::incremental::StatesBefore;
+use crate::plan::incremental::base::{Base, Candidate, Verdict, judge_full, why_no_increment};
+use crate::words::cluster::Cluster;
+use crate::words::ids::{DumpDate, Prefix, TimestampKey};
+use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
+use crate::words::refusal::Refusal;
+
+/// Finds what a new increment of the database goes on with, and reads what it is compared with.
+pub fn find_base(root: &Path, prefix: &Prefix, database: &str, cluster: &Cluster) -> Result<Base, Refusal> {
+    let full = find_full(root, prefix, database)?;
+    check_cluster(&full, cluster)?;
+    let names = set_names(prefix, full.key);
+    let directory = dump_directory(root, full.key);
+    let increments = read_increments(&directory.join(names.of_set(DumpFileKind::Increments)))?;
+    let list = directory.join(names.of_set(DumpFileKind::Increments));
+    for key in &increments {
+        if let Some(reason) = broken_increment(root, prefix, *key, database)? {
+            return Err(Refusal::failed(format!(
+                "Timestamp '{key}' from increments file '{}' is not a valid increment",
+                list.display()
+            ))
+            .with_hint(format!("{reason}; a new full dump begins a new chain")));
+        }
+    }
+    let last = increments.last().copied().unwrap_or(full.key);
+    let filter = read_optional(&directory.join(names.of_set(DumpFileKind::Filter)))?;
+    let schemas = read_optional(&directory.join(names.of_set(DumpFileKind::Schema)))?;
+    Ok(Base {
+        before: read_states(root, prefix, last)?,
+        filter: match prefix.is_empty() {
+            true => None,
+            false => filter.map(|text| TableList::parse(&text).lines().to_vec()),
+        },
+        schemas: schemas.map(|text| parse_schemas(&text)),
+        full: full.key,
+        directory,
+        increments,
+    })
+}
+
+/// The lines of the filter that the next increment of the database would have; `None`: no filter.
+pub fn find_filter(root: &Path, prefix: &Prefix, database: &str) -> Result<Option<Vec<String>>, Refusal> {
+    let full = find_full(root, prefix, database)?;
+    let path = dump_directory(root, full.key).join(set_names(prefix, full.key).of_set(DumpFileKind::Filter));
+    Ok(read_optional(&path)?.map(|text| TableList::parse(&text).lines().to_vec()))
+}
+
+/// The increments file of a full dump; without a file there are none yet.
+pub fn read_increments(path: &Path) -> Result<Vec<TimestampKey>, Refusal> {
+    match read_optional(path)? {
+        None => Ok(Vec::new()),
+        Some(text) => increments::parse(&text, &path.display().to_string())
+            .map_err(|bad| Refusal::failed(bad.to_string()).with_hint("a new full dump begins a new chain")),
+    }
+}
+
+/// The sets that an increment needs, newest first: itself, those before it, the full dump. The keys of a chain stand in
+/// one file only.
+pub fn find_chain(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<TimestampKey>, Refusal> {
+    for directory in date_directories(root)?.iter().rev() {
+        for name in dump_files(directory, prefix)? {
+            if name.kind != DumpFileKind::Increments {
+                continue;
+            }
+            let path = directory.join(name.text());
+            // A damaged list is no reason not to find the right one.
+            let increments = match read_increments(&path) {
+                Ok(increments) => increments,
+                Err(refusal) => {
+                    warn!("{refusal}");
+                    continue;
+                }
+            };
+            if increments.contains(&key) {
+                let mut chain: Vec<TimestampKey> = increments.into_iter().filter(|k| *k <= key).collect();
+                chain.reverse();
+                chain.push(name.key);
+                return Ok(chain);
+            }
+        }
+    }
+    Err(Refusal::failed(format!(
+        "Could not locate full backup associated with timestamp '{key}'. Either increments file or full backup is missing.\n"
+    ))
+    .with_hint(format!(
+        "a file that ends in _increments and names {key} was looked for below {}",
+        root.join(DUMP_DIR).display()
+    )))
+}
+
+/// A list of tables that every increment has.
+pub fn read_table_list(
+    root: &Path,
+    prefix: &Prefix,
+    key: TimestampKey,
+    kind: DumpFileKind,
+) -> Result<TableList, Refusal> {
+    let path = dump_directory(root, key).join(set_names(prefix, key).of_set(kind));
+    match read_optional(&path)? {
+        Some(text) => Ok(TableList::parse(&text)),
+        None => Err(
+            Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display()))
+                .with_hint("nothing was changed; without its lists nobody can tell what an incremental set holds"),
+        ),
+    }
+}
+
+/// The newest full dump that can be a base. Sets that were passed over are told.
+fn find_full(root: &Path, prefix: &Prefix, database: &str) -> Result<Candidate, Refusal> {
+    for directory in date_directories(root)? {
+        let mut reports: Vec<TimestampKey> = dump_files(&directory, prefix)?
+            .into_iter()
+            .filter(|name| name.kind == DumpFileKind::Report)
+            .map(|name| name.key)
+            .collect();
+        if reports.is_empty() {
+            if std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none()) {
+                warn!("Dump directory {} is empty", directory.display());
+            } else {
+                warn!("No dump report files found in dump directory {}", directory.display());
+            }
+        }
+        reports.sort_unstable();
+        for key in reports.into_iter().rev() {
+            let candidate = read_candidate(&directory, prefix, key)?;
+            debug!("Checking for latest timestamp in report of {key}");
+            match judge_full(&candidate, database, prefix) {
+                Verdict::Usable => return Ok(candidate),
+                Verdict::Other => {}
+                Verdict::Passed(reason) => warn!("{reason}"),
+                Verdict::Refused(refusal) => return Err(refusal),
+            }
+        }
+    }
+    let place = root.join(DUMP_DIR);
+    let which = match prefix.is_empty() {
+        true => "without a prefix".to_owned(),
+        false => format!("with prefix {}", prefix.as_str().trim_end_matches('_')),
+    };
+    Err(
+        Refusal::failed("No full backup found for incremental").with_hint(format!(
+            "a whole full dump of database {database} {which} was looked for below {}; run gpcrondump without \
+             --incremental once",
+            place.display()
+        )),
+    )
+}
+
+fn check_cluster(full: &Candidate, cluster: &Cluster) -> Result<(), Refusal> {
+    let mut dumped: Vec<i32> = full
+        .report
+        .rows
+        .iter()
+        .map(|row| row.content.0)
+        .filter(|c| *c >= 0)
+        .collect();
+    dumped.sort_unstable();
+    dumped.dedup();
+    let there: Vec<i32> = cluster.primaries().iter().map(|primary| primary.content.0).collect();
+    if dumped == there {
+        return Ok(());
+    }
+    Err(Refusal::known(format!(
+        "The full dump {} was taken of {} segments, and the cluster has {}",
+        full.key,
+        dumped.len(),
+        there.len()
+    ))
+    .with_hint("tables that did not change would have to be restored from other segments; make a full dump"))
+}
+
+/// Why an increment of a chain cannot be gone on with.
+fn broken_increment(
+    root: &Path,
+    prefix: &Prefix,
+    key: TimestampKey,
+    database: &str,
+) -> Result<Option<String>, Refusal> {
+    let directory = dump_directory(root, key);
+    let names = set_names(prefix, key);
+    for kind in [DumpFileKind::Report, DumpFileKind::DirtyList, DumpFileKind::TableList] {
+        let path = directory.join(names.of_set(kind));
+        if !path.is_file() {
+            return Ok(Some(format!("its file {} is missing", path.display())));
+        }
+    }
+    Ok(why_no_increment(&read_candidate(&directory, prefix, key)?, database))
+}
+
+fn read_candidate(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Candidate, Refusal> {
+    let names = set_names(prefix, key);
+    let path = directory.join(names.of_set(DumpFileKind::Report));
+    let text = std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?;
+    let report = report::parse(&String::from_utf8_lossy(&text), prefix, key);
+    let names = SetNames {
+        naming: report.naming,
+        compression: report.compression.unwrap_or(names.compression),
+        ..names
+    };
+    let (manifest, manifest_problem) = match read_manifest(directory, &names, report.program.is_some()) {
+        Ok(manifest) => (manifest, None),
+        Err(refusal) => (None, Some(refusal.text)),
+    };
+    Ok(Candidate {
+        key,
+        manifest_problem,
+        database: manifest.map(|m| m.database).or_else(|| report.database.clone()),
+        has_cdatabase: directory.join(names.of_master(DumpFileKind::Cdatabase)).is_file(),
+        has_filter_file: directory.join(names.of_set(DumpFileKind::Filter)).is_file(),
+        report,
+    })
+}
+
+fn read_states(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<StatesBefore, Refusal> {
+    let directory = dump_directory(root, key);
+    let names = set_names(prefix, key);
+    let read = |kind: DumpFileKind| {
+        let path = directory.join(names.of_set(kind));
+        let missing = match kind {
+            DumpFileKind::AoState => format!("ao state file does not exist: {}", path.display()),
+            DumpFileKind::CoState => format!("co state file does not exist: {}", path.display()),
+            _ => format!("[Errno 2] No such file or directory: '{}'", path.display()),
+        };
+        match read_optional(&path)? {
+            Some(text) => Ok((path, text)),
+            None => Err(Refusal::failed(missing).with_hint(format!(
+                "dump {key} cannot be compared with; a new full dump begins a new chain"
+            ))),
+        }
+    };
+    let (rows_file, rows) = read(DumpFileKind::AoState)?;
+    let (columns_file, columns) = read(DumpFileKind::CoState)?;
+    let (operations_file, operations) = read(DumpFileKind::LastOperation)?;
+    Ok(StatesBefore {
+        rows: ModCounts::parse(&rows).map_err(|bad| damaged_state(&bad, &rows_file))?,
+        columns: ModCounts::parse(&columns).map_err(|bad| damaged_state(&bad, &columns_file))?,
+        operations: LastOperations::parse(&operations).map_err(|bad| damaged_state(&bad, &operations_file))?,
+    })
+}
+
+fn damaged_state(bad: &BadState, path: &Path) -> Refusal {
+    let (text, line) = match bad {
+        BadState::Count { line, text } => (format!("Invalid state file format {text}"), line),
+        BadState::Operation { line, text } => (
+            format!("Wrong number of tokens in last_operation data for last backup: \"{text}\""),
+            line,
+        ),
+    };
+    Refusal::failed(text).with_hint(format!(
+        "line {line} of {} is damaged; a new full dump begins a new chain",
+        path.display()
+    ))
+}
+
+/// Date directories, newest first.
+fn date_directories(root: &Path) -> Result<Vec<PathBuf>, Refusal> {
+    let place = root.join(DUMP_DIR);
+    let entries = match std::fs::read_dir(&place) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(could_not_read(&place, &error)),
+    };
+    let mut directories = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|error| could_not_read(&place, &error))?.path();
+        let is_date = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .is_some_and(|name| name.parse::<DumpDate>().is_ok());
+        if is_date && path.is_dir() {
+            directories.push(path);
+        }
+    }
+    directories.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(directories)
+}
+
+fn dump_files(directory: &Path, prefix: &Prefix) -> Result<Vec<DumpFileName>, Refusal> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(|error| could_not_read(directory, &error))? {
+        let name = entry.map_err(|error| could_not_read(directory, &error))?.file_name();
+        names.extend(name.to_str().and_then(|name| DumpFileName::parse(name, prefix)));
+    }
+    names.sort_by_key(|name| name.key);
+    Ok(names)
+}
+
+/// For names that do not depend on naming and compression.
+fn set_names(prefix: &Prefix, key: TimestampKey) -> SetNames {
+    SetNames {
+        prefix: prefix.clone(),
+        key,
+        naming: FileNaming::New,
+        compression: Compression::Gzip,
+    }
+}
+
+fn read_optional(path: &Path) -> Result<Option<String>, Refusal> {
+    match std::fs::read(path) {
+        // What is no UTF-8 names nothing that we can find again, and so proves nothing.
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(could_not_read(path, &error)),
+    }
+}
+
+fn could_not_read(path: &Path, error: &std::io::Error) -> Refusal {
+    Refusal::failed(format!("could not read {}: {error}", path.display()))
+}
