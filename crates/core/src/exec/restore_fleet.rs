@@ -252,7 +252,7 @@ impl LoadOutcome {
                 None
             }
             RestoreEvent::Finished { content, rows, .. } => {
-                self.files.entry(content).or_default().rows = Some(rows);
+                *self.files.entry(content).or_default().rows.get_or_insert(0) += rows;
                 Some(content)
             }
             RestoreEvent::Failed { content, message } => {

@@ -64,6 +64,11 @@ impl TableList {
         self.known.contains(&table.to_string())
     }
 
+    /// Whether a line of another list is in this one too.
+    pub fn has_line(&self, line: &str) -> bool {
+        self.known.contains(line)
+    }
+
     /// The lines as they stand in the file, each once, in its order.
     pub fn lines(&self) -> &[String] {
         &self.lines

@@ -6,11 +6,13 @@ use tracing::{debug, warn};
 
 use super::dump_set::read_manifest;
 use crate::format::increments;
+use crate::format::plan_file::PlanLine;
 use crate::format::report;
 use crate::format::state::{BadState, LastOperations, ModCounts};
 use crate::format::table_list::{TableList, parse_schemas};
 use crate::plan::incremental::StatesBefore;
 use crate::plan::incremental::base::{Base, Candidate, Verdict, judge_full, why_no_increment};
+use crate::plan::restore::chain::{Member, assign};
 use crate::words::cluster::Cluster;
 use crate::words::ids::{DumpDate, Prefix, TimestampKey};
 use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
@@ -67,7 +69,7 @@ pub fn read_increments(path: &Path) -> Result<Vec<TimestampKey>, Refusal> {
 
 /// The sets that an increment needs, newest first: itself, those before it, the full dump. The keys of a chain stand in
 /// one file only.
-pub fn find_chain(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<TimestampKey>, Refusal> {
+fn find_chain(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<TimestampKey>, Refusal> {
     for directory in date_directories(root)?.iter().rev() {
         for name in dump_files(directory, prefix)? {
             if name.kind != DumpFileKind::Increments {
@@ -99,13 +101,27 @@ pub fn find_chain(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec
     )))
 }
 
+/// The plan of an increment: every set of its chain, newest first, with the tables whose rows come from it.
+pub fn read_plan(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<PlanLine>, Refusal> {
+    let chain = find_chain(root, prefix, key)?;
+    let (full, increments) = chain.split_last().expect("a chain has a full dump");
+    let mut members = Vec::with_capacity(chain.len());
+    for increment in increments {
+        members.push(Member {
+            key: *increment,
+            dirty: Some(read_table_list(root, prefix, *increment, DumpFileKind::DirtyList)?),
+        });
+    }
+    members.push(Member {
+        key: *full,
+        dirty: None,
+    });
+    let tables = read_table_list(root, prefix, key, DumpFileKind::TableList)?;
+    Ok(assign(&tables, &members))
+}
+
 /// A list of tables that every increment has.
-pub fn read_table_list(
-    root: &Path,
-    prefix: &Prefix,
-    key: TimestampKey,
-    kind: DumpFileKind,
-) -> Result<TableList, Refusal> {
+fn read_table_list(root: &Path, prefix: &Prefix, key: TimestampKey, kind: DumpFileKind) -> Result<TableList, Refusal> {
     let path = dump_directory(root, key).join(set_names(prefix, key).of_set(kind));
     match read_optional(&path)? {
         Some(text) => Ok(TableList::parse(&text)),

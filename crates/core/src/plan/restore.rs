@@ -2,6 +2,7 @@
 //!
 //! The input types are owned here; `gather` fills them.
 
+pub mod chain;
 pub mod places;
 pub mod routes;
 

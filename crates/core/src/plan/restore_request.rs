@@ -20,6 +20,10 @@ pub struct RestoreRequest {
     pub recreate: bool,
     /// The database to restore into, instead of the one in the report.
     pub redirect: Option<String>,
+    /// Only tell which sets are needed.
+    pub list_backup: bool,
+    /// Of an increment, restore the rows that it holds itself, and nothing else.
+    pub noplan: bool,
     /// ANALYZE afterwards.
     pub analyze: bool,
     /// Renew the row counts of append-optimized tables on the master.

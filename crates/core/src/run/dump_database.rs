@@ -33,6 +33,7 @@ use crate::plan::dump_request::DumpRequest;
 use crate::plan::mail::MailFacts;
 use crate::store::data_file::write_small_file;
 use crate::plan::incremental::base::Base;
+use crate::plan::mail::MailFacts;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;

@@ -8,6 +8,7 @@ mod dump_key;
 pub mod dump_lines;
 mod mail;
 pub mod restore;
+mod restore_chain;
 pub mod restore_lines;
 mod script;
 mod set_record;

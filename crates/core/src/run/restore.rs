@@ -3,7 +3,7 @@
 //! Up to the line that drops the database nothing is changed, and all that can be known to be missing or damaged has been
 //! refused by then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use chrono::NaiveDateTime;
 use tokio_postgres::{CancelToken, NoTls};
 use tokio_util::sync::CancellationToken;
 
+use super::restore_chain::{self, Chain};
 use super::{refusal_of, restore_lines};
 use crate::db::{Session, catalog, target};
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
@@ -24,7 +25,7 @@ use crate::format::sql_script::Script;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
 use crate::gather::dump_set;
 use crate::plan::restore::places::{self, Missing};
-use crate::plan::restore::routes::{Routes, plan_routes};
+use crate::plan::restore::routes::Routes;
 use crate::plan::restore::{DataFile, DumpSet};
 use crate::plan::restore_request::RestoreRequest;
 use crate::words::cluster::{HostName, Instance};
@@ -78,9 +79,21 @@ async fn restore(
         .map_err(|error| refusal_of(&error))?;
     let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
     let set = dump_set::read_dump_set(root, &request.prefix, request.key)?;
+    let chain = restore_chain::read(root, request, &set)?;
+    if request.list_backup {
+        for line in restore_lines::parameters(request, &set, &around.cluster) {
+            tracing::info!("{line}");
+        }
+        chain.write_plan(&set);
+        for line in restore_lines::needed_sets(set.names.key, chain.plan.iter().map(|line| line.key)) {
+            tracing::info!("{line}");
+        }
+        return Ok(Exit::Ok);
+    }
     let mut scene = Scene {
         environment,
         request,
+        chain,
         created: false,
         database: request.redirect.clone().unwrap_or_else(|| set.database.clone()),
         address,
@@ -109,7 +122,13 @@ async fn restore(
     let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
     let mut fleet = scene.start_fleet().await?;
-    let files = scene.find_files(&mut fleet).await?;
+    let files = scene.find_files(&scene.set, &mut fleet).await?;
+    let mut older = std::mem::take(&mut scene.chain.older);
+    for member in &mut older {
+        member.files = scene.find_files(&member.set, &mut fleet).await?;
+    }
+    scene.chain.older = older;
+    scene.chain.write_plan(&scene.set);
 
     stops.changing(&scene.database);
     let mut master = MasterOutcome {
@@ -132,7 +151,16 @@ async fn restore(
     if !scene.set.names.prefix.is_empty() {
         tracing::info!("Adding --prefix");
     }
-    tracing::info!("gp_restore commandline: gp_restore {arguments}: ");
+    match scene.chain.plan.is_empty() {
+        true => tracing::info!("gp_restore commandline: gp_restore {arguments}: "),
+        false => {
+            tracing::info!("Running metadata restore");
+            tracing::info!(
+                "Invoking commandline: gp_restore {arguments} -s {}",
+                dump_set::ddl_path(&scene.set, DumpFileKind::Dump).display()
+            );
+        }
+    }
 
     let session = scene.open(&scene.database).await?;
     for setting in scene.around.dialect.dump_session_settings() {
@@ -157,7 +185,7 @@ async fn restore(
         master.failure = Some(failure.text.clone());
     }
     let all_read = data.is_ok() && load.all_read();
-    if all_read {
+    if all_read && !scene.rows_only() {
         let outcome = scene
             .run_definitions(&session, &post_data, &definitions.post_data_path, &pre_data)
             .await;
@@ -199,6 +227,8 @@ struct Scene<'a> {
     address: MasterAddress,
     around: Surroundings,
     set: DumpSet,
+    /// The other sets that it needs.
+    chain: Chain,
     stops: &'a Stops,
 }
 
@@ -264,12 +294,6 @@ impl Scene<'_> {
     }
 
     async fn start_fleet(&self) -> Result<RestoreFleet, Refusal> {
-        if self.set.backup_type == BackupType::Incremental {
-            return Err(Refusal::known(format!(
-                "set {} is incremental, and restoring incremental sets is not built yet",
-                self.set.names.key
-            )));
-        }
         for primary in self.around.cluster.primaries() {
             if !primary.up {
                 return Err(Refusal::known(format!(
@@ -285,13 +309,12 @@ impl Scene<'_> {
         RestoreFleet::start(&launcher, hosts, self.request.parallel).await
     }
 
-    async fn find_files(&self, fleet: &mut RestoreFleet) -> Result<Vec<DataFile>, Refusal> {
+    async fn find_files(&self, set: &DumpSet, fleet: &mut RestoreFleet) -> Result<Vec<DataFile>, Refusal> {
         let own_names = [self.environment.host.clone(), self.environment.host_full.clone()];
         let root = self.request.backup_root.as_deref();
-        let search = places::search(&self.set, &self.around.cluster, root, &own_names);
+        let search = places::search(set, &self.around.cluster, root, &own_names);
         let found = fleet.find(&search).await?;
-        places::choose(&self.set, &self.around.cluster, root, &own_names, &found)
-            .map_err(|missing| refuse_missing(&missing))
+        places::choose(set, &self.around.cluster, root, &own_names, &found).map_err(|missing| refuse_missing(&missing))
     }
 
     /// Drops and creates as asked; returns the errors that do not end the restore.
@@ -365,24 +388,40 @@ impl Scene<'_> {
         master: &mut MasterOutcome,
         load: &mut LoadOutcome,
     ) -> Result<(), Refusal> {
-        let outcome = self
-            .run_definitions(session, pre_data, &definitions.pre_data_path, pre_data)
-            .await?;
+        let outcome = match self.rows_only() {
+            true => ScriptOutcome::default(),
+            false => {
+                self.run_definitions(session, pre_data, &definitions.pre_data_path, pre_data)
+                    .await?
+            }
+        };
         master.errors.extend(outcome.errors);
         let dialect = &self.around.dialect;
         let tables = target::read_target_tables(session, dialect)
             .await
             .map_err(|error| refusal_of(&error))?;
-        let routes = plan_routes(
-            &self.set,
-            &self.around.cluster,
-            dialect,
-            &tables,
-            &outcome.existing_tables,
-        );
+        let existing = match self.rows_only() {
+            true => tables.iter().map(|table| table.name.clone()).collect(),
+            false => outcome.existing_tables,
+        };
+        if !self.chain.plan.is_empty() {
+            tracing::info!("Running data restore");
+            for line in self.chain.plan.iter().filter(|line| !line.tables.is_empty()) {
+                tracing::info!("{} tables come from set {}", line.tables.len(), line.key);
+            }
+        }
+        let cluster = &self.around.cluster;
+        let routes = self.chain.plan_routes(&self.set, cluster, dialect, &tables, &existing);
         *load = fleet.load(self.jobs(files, &routes)).await;
         if load.all_read() {
-            self.compare_rows(&routes, load);
+            let mut differences = compare_rows(&self.set, None, &routes, load);
+            for older in &self.chain.older {
+                differences.extend(compare_rows(&older.set, Some(&older.tables), &routes, load));
+            }
+            differences.extend(self.chain.missing(&tables, &routes, load));
+            if let Some(file) = load.files.values_mut().next() {
+                file.miscounted.extend(differences);
+            }
         }
         Ok(())
     }
@@ -395,64 +434,43 @@ impl Scene<'_> {
             instance: instance.clone(),
             utility,
         };
-        let first = files.first().map(|file| file.content);
+        let choices: Vec<Vec<String>> = self.chain.older.iter().map(|older| older.tables.clone()).collect();
+        let older = self.chain.older.iter().enumerate();
+        let sets = std::iter::once((&self.set, files, None))
+            .chain(older.map(|(at, older)| (&older.set, older.files.as_slice(), Some(at))));
         let mut jobs: BTreeMap<HostName, RestoreStart> = BTreeMap::new();
-        for file in files {
-            let start = jobs.entry(file.host.clone()).or_insert_with(|| RestoreStart {
-                dialect: self.around.dialect.clone(),
-                login: LoginAs {
-                    user: self.address.login.user.clone(),
-                    database: self.database.clone(),
-                },
-                master: target(cluster.master(), &file.host, false),
-                files: Vec::new(),
-                default_route: routes.default,
-                routes: routes.exceptions.clone(),
-            });
-            start.files.push(RestoreFile {
-                content: file.content,
-                path: file.path.clone(),
-                compression: self.set.names.compression,
-                sha256: file.sha256.clone(),
-                segment: cluster.primary(file.content).map(|p| target(p, &file.host, true)),
-                loads_copies: Some(file.content) == first,
-            });
+        for (set, files, only) in sets {
+            let first = files.first().map(|file| file.content);
+            for file in files {
+                let start = jobs.entry(file.host.clone()).or_insert_with(|| RestoreStart {
+                    dialect: self.around.dialect.clone(),
+                    login: LoginAs {
+                        user: self.address.login.user.clone(),
+                        database: self.database.clone(),
+                    },
+                    master: target(cluster.master(), &file.host, false),
+                    files: Vec::new(),
+                    default_route: routes.default,
+                    routes: routes.exceptions.clone(),
+                    choices: choices.clone(),
+                });
+                start.files.push(RestoreFile {
+                    content: file.content,
+                    path: file.path.clone(),
+                    compression: set.names.compression,
+                    sha256: file.sha256.clone(),
+                    segment: cluster.primary(file.content).map(|p| target(p, &file.host, true)),
+                    only,
+                    loads_copies: Some(file.content) == first,
+                });
+            }
         }
         jobs
     }
 
-    /// Compares the rows that went in with those that the manifest counted.
-    fn compare_rows(&self, routes: &Routes, load: &mut LoadOutcome) {
-        let Some(manifest) = &self.set.manifest else {
-            return;
-        };
-        let once: BTreeSet<&QualifiedName> = routes
-            .exceptions
-            .iter()
-            .filter(|(_, route)| *route == LoadRoute::OnceThroughMaster)
-            .map(|(name, _)| name)
-            .collect();
-        let copies = self.set.segments.len() as u64;
-        let mut differences = Vec::new();
-        for facts in &manifest.tables {
-            if load.troubled.contains(&facts.table) {
-                continue;
-            }
-            let expected = match once.contains(&facts.table) {
-                true => facts.totals.rows / copies.max(1),
-                false => facts.totals.rows,
-            };
-            let loaded = load.rows.get(&facts.table).copied().unwrap_or(0);
-            if loaded != expected {
-                differences.push(format!(
-                    "table {}: {loaded} rows were loaded, the manifest of the set counts {expected}",
-                    facts.table
-                ));
-            }
-        }
-        if let Some(file) = load.files.values_mut().next() {
-            file.miscounted.extend(differences);
-        }
+    /// `--noplan` of an increment: the tables are there.
+    fn rows_only(&self) -> bool {
+        self.request.noplan && self.set.backup_type == BackupType::Incremental
     }
 
     /// Where report and status files go, when not to the data directories.
@@ -491,6 +509,42 @@ impl Scene<'_> {
         }
         Ok(())
     }
+}
+
+/// Compares the rows that went in with those that the manifest of a set counted; `only`: for these tables.
+fn compare_rows(set: &DumpSet, only: Option<&[String]>, routes: &Routes, load: &LoadOutcome) -> Vec<String> {
+    let Some(manifest) = &set.manifest else {
+        return Vec::new();
+    };
+    let once: BTreeSet<&QualifiedName> = routes
+        .exceptions
+        .iter()
+        .filter(|(_, route)| *route == LoadRoute::OnceThroughMaster)
+        .map(|(name, _)| name)
+        .collect();
+    let only: Option<HashSet<&str>> = only.map(|tables| tables.iter().map(String::as_str).collect());
+    let copies = set.segments.len() as u64;
+    let mut differences = Vec::new();
+    for facts in &manifest.tables {
+        let is_wanted = only
+            .as_ref()
+            .is_none_or(|only| only.contains(facts.table.to_string().as_str()));
+        if !is_wanted || load.troubled.contains(&facts.table) {
+            continue;
+        }
+        let expected = match once.contains(&facts.table) {
+            true => facts.totals.rows / copies.max(1),
+            false => facts.totals.rows,
+        };
+        let loaded = load.rows.get(&facts.table).copied().unwrap_or(0);
+        if loaded != expected {
+            differences.push(format!(
+                "table {}: {loaded} rows were loaded, the manifest of set {} counts {expected}",
+                facts.table, set.names.key
+            ));
+        }
+    }
+    differences
 }
 
 /// The master's records are written right here: they matter most when a worker was lost.

@@ -2,9 +2,11 @@
 
 use std::path::Path;
 
+use crate::format::report::BackupType;
 use crate::plan::restore::DumpSet;
 use crate::plan::restore_request::RestoreRequest;
 use crate::words::cluster::{Cluster, FaultTolerance};
+use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DUMP_DIR, FileNaming};
 
 const RULE: &str = "------------------------------------------";
@@ -16,7 +18,10 @@ pub fn parameters(request: &RestoreRequest, set: &DumpSet, cluster: &Cluster) ->
         RULE.to_owned(),
         "Greenplum database restore parameters".to_owned(),
         RULE.to_owned(),
-        "Restore type               = Full Database".to_owned(),
+        match set.backup_type {
+            BackupType::Full => "Restore type               = Full Database".to_owned(),
+            BackupType::Incremental => "Restore type               = Incremental Restore".to_owned(),
+        },
         format!("Database to be restored    = {}", set.database),
         format!("Drop and re-create db      = {}", on(request.recreate)),
         "Restore method             = Restore specific timestamp".to_owned(),
@@ -92,6 +97,19 @@ pub fn engine_arguments(
     text
 }
 
+/// What `--list-backup` shows.
+pub fn needed_sets(key: TimestampKey, needed: impl IntoIterator<Item = TimestampKey>) -> Vec<String> {
+    let dash = "-".repeat(68);
+    let mut lines = vec![
+        dash.clone(),
+        format!("List of backup timestamps required for the restore time stamp {key}"),
+        dash.clone(),
+    ];
+    lines.extend(needed.into_iter().map(|key| format!("Backup Timestamp: {key}")));
+    lines.push(dash);
+    lines
+}
+
 /// What `--noanalyze` ends with.
 pub const ANALYZE_BYPASSED: [&str; 3] = [
     "--------------------------------------------------------------------------------------------------",
@@ -114,6 +132,8 @@ mod tests {
             prefix: Prefix::none(),
             recreate: true,
             redirect: Some("other".into()),
+            list_backup: false,
+            noplan: false,
             analyze: true,
             ao_stats: true,
             report_status_dir: None,

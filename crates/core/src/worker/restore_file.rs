@@ -1,6 +1,6 @@
 //! One data file on its way into a server.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::PoisonError;
 
@@ -24,9 +24,10 @@ const TABLES_PER_EVENT: usize = 200;
 
 /// What the files of one host share.
 pub(super) struct Shared {
-    /// `files` and `routes` are empty: taken out.
+    /// `files`, `routes` and `choices` are empty: taken out.
     pub start: RestoreStart,
     pub routes: HashMap<QualifiedName, LoadRoute>,
+    pub choices: Vec<HashSet<String>>,
     pub login: Login,
     pub events: mpsc::Sender<Event>,
     pub cancels: Cancels,
@@ -160,6 +161,12 @@ impl Loader<'_> {
 
     /// Where the rows of a table go; `None` when not anywhere.
     fn side_of(&self, table: &QualifiedName) -> Option<Side> {
+        if let Some(choice) = self.file.only {
+            let choice = self.shared.choices.get(choice);
+            if !choice.is_some_and(|names| names.contains(&table.to_string())) {
+                return None;
+            }
+        }
         match self.route_of(table) {
             LoadRoute::Direct | LoadRoute::DirectOrMaster if self.file.segment.is_some() => Some(Side::Segment),
             LoadRoute::Direct | LoadRoute::DirectOrMaster | LoadRoute::ThroughMaster => Some(Side::Master),

@@ -4,7 +4,7 @@
 //! goes where was decided by the master (`plan::restore`); here is only one choice left: a table without rows needs no
 //! COPY at all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -35,6 +35,9 @@ pub struct RestoreStart {
     /// The route of tables that `routes` does not name.
     pub default_route: LoadRoute,
     pub routes: Vec<(QualifiedName, LoadRoute)>,
+    /// Tables, as `schema.table`, that `only` of a file can refer to.
+    #[serde(default)]
+    pub choices: Vec<Vec<String>>,
 }
 
 /// One data file.
@@ -48,6 +51,9 @@ pub struct RestoreFile {
     pub sha256: Option<String>,
     /// Where rows with a direct route go.
     pub segment: Option<LoadTarget>,
+    /// The tables to take out of it: a place in `choices`; `None`: all.
+    #[serde(default)]
+    pub only: Option<usize>,
     /// This file is the one that [`LoadRoute::OnceThroughMaster`] takes the rows from.
     pub loads_copies: bool,
 }
@@ -112,7 +118,8 @@ pub(super) type Cancels = Arc<Mutex<Vec<CancelToken>>>;
 /// Longest wait for a server to take a cancel request.
 const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Loads every file of `start`; answers with one `Finished` or `Failed` for each of them, whatever happens.
+/// Loads every file of `start`; answers with one `Finished` or `Failed` for each content, whatever happens. Files of one
+/// content, which come from several sets of a chain, are loaded one after the other: each segment has one session.
 pub async fn run(start: RestoreStart, login: &Login, events: &mpsc::Sender<Event>, cancel: CancellationToken) {
     let login = Login {
         user: start.login.user.clone(),
@@ -121,30 +128,30 @@ pub async fn run(start: RestoreStart, login: &Login, events: &mpsc::Sender<Event
     let mut start = start;
     let files = std::mem::take(&mut start.files);
     let routes: HashMap<QualifiedName, LoadRoute> = std::mem::take(&mut start.routes).into_iter().collect();
+    let choices = std::mem::take(&mut start.choices);
+    let choices: Vec<HashSet<String>> = choices.into_iter().map(|names| names.into_iter().collect()).collect();
+    let mut of_content: BTreeMap<ContentId, Vec<RestoreFile>> = BTreeMap::new();
+    for file in files {
+        of_content.entry(file.content).or_default().push(file);
+    }
     let shared = Arc::new(restore_file::Shared {
         start,
         routes,
+        choices,
         login,
         events: events.clone(),
         cancels: Cancels::default(),
     });
     let mut tasks = JoinSet::new();
-    for file in files {
+    for (content, files) in of_content {
         let (shared, cancel) = (Arc::clone(&shared), cancel.clone());
         tasks.spawn(async move {
-            let content = file.content;
-            let result = tokio::select! {
-                result = restore_file::load(&shared, file) => result,
-                () = cancel.cancelled() => Err("the restore was stopped".to_owned()),
-            };
-            let event = match result {
-                Ok(totals) => RestoreEvent::Finished {
+            let event = tokio::select! {
+                event = load_content(&shared, content, files) => event,
+                () = cancel.cancelled() => RestoreEvent::Failed {
                     content,
-                    tables: totals.tables,
-                    rows: totals.rows,
-                    bytes: totals.bytes,
+                    message: "the restore was stopped".to_owned(),
                 },
-                Err(message) => RestoreEvent::Failed { content, message },
             };
             // Nobody listens any more when the master is gone.
             let _ = shared.events.send(Event::Restore(event)).await;
@@ -164,6 +171,34 @@ pub async fn run(start: RestoreStart, login: &Login, events: &mpsc::Sender<Event
                 break;
             }
         }
+    }
+}
+
+/// What can be loaded is loaded: a file that is damaged does not keep the others out.
+async fn load_content(shared: &restore_file::Shared, content: ContentId, files: Vec<RestoreFile>) -> RestoreEvent {
+    let (mut tables, mut rows, mut bytes) = (0, 0, 0);
+    let mut failures = Vec::new();
+    for file in files {
+        match restore_file::load(shared, file).await {
+            Ok(totals) => {
+                tables += totals.tables;
+                rows += totals.rows;
+                bytes += totals.bytes;
+            }
+            Err(message) => failures.push(message),
+        }
+    }
+    match failures.is_empty() {
+        true => RestoreEvent::Finished {
+            content,
+            tables,
+            rows,
+            bytes,
+        },
+        false => RestoreEvent::Failed {
+            content,
+            message: failures.join("; "),
+        },
     }
 }
 

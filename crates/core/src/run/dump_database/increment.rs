@@ -19,7 +19,7 @@ use crate::words::layout::{DumpFileKind, SetNames};
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 use crate::words::relation::{NamedRelation, Relation, RelationKind, StorageKind};
-use crate::worker::data_file::write_small_file;
+use crate::store::data_file::write_small_file;
 
 /// What was found out at the cut of an increment.
 #[derive(Debug)]

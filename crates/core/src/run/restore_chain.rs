@@ -1,0 +1,169 @@
+//! The other sets that an incremental one needs: read, checked and planned before anything is changed.
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use crate::exec::restore_fleet::LoadOutcome;
+use crate::format::plan_file::{self, PlanLine};
+use crate::format::report::BackupType;
+use crate::gather::{chain, dump_set};
+use crate::plan::restore::routes::{Routes, plan_routes};
+use crate::plan::restore::{DataFile, DumpSet};
+use crate::plan::restore_request::RestoreRequest;
+use crate::words::cluster::Cluster;
+use crate::words::dialect::Dialect;
+use crate::words::ids::TimestampKey;
+use crate::words::job::LoadRoute;
+use crate::words::layout::DumpFileKind;
+use crate::words::names::QualifiedName;
+use crate::words::refusal::Refusal;
+use crate::words::relation::TargetTable;
+use crate::worker::host_ops;
+
+/// A set before the one that is restored, and what is taken from it.
+#[derive(Debug)]
+pub(super) struct OlderSet {
+    pub(super) set: DumpSet,
+    /// As the lists have them: `schema.table`.
+    pub(super) tables: Vec<String>,
+    /// Its data files, once they were found.
+    pub(super) files: Vec<DataFile>,
+}
+
+/// What the restore of an increment needs.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// Newest first; empty for a full dump.
+    pub(super) plan: Vec<PlanLine>,
+    /// Sets that give tables, without the newest.
+    pub(super) older: Vec<OlderSet>,
+}
+
+/// Reads the chain of a set. Nothing is left to be found missing on the master later.
+pub(super) fn read(root: &Path, request: &RestoreRequest, set: &DumpSet) -> Result<Chain, Refusal> {
+    if set.backup_type == BackupType::Full {
+        return match request.list_backup {
+            true => Err(Refusal::failed(
+                "--list-backup is not supported for restore with full timestamps",
+            )),
+            false => Ok(Chain::default()),
+        };
+    }
+    if request.noplan && !request.list_backup {
+        if request.recreate {
+            return Err(Refusal::known(format!(
+                "--noplan restores the rows of set {} and no definitions, and with -e there would be no table for them",
+                set.names.key
+            ))
+            .with_hint("leave out one of the two"));
+        }
+        return Ok(Chain::default());
+    }
+    let plan = chain::read_plan(root, &request.prefix, set.names.key)?;
+    let mut older = Vec::new();
+    for line in plan.iter().skip(1) {
+        let member = dump_set::read_dump_set(root, &request.prefix, line.key)
+            .map_err(|refusal| of_chain(refusal, set.names.key, line.key))?;
+        if member.database != set.database {
+            return Err(Refusal::failed(format!(
+                "set {} is of database {}, and set {}, which it belongs to, is of database {}",
+                line.key, member.database, set.names.key, set.database
+            )));
+        }
+        let is_full = member.backup_type == BackupType::Full;
+        let should_be_full = Some(line.key) == plan.last().map(|last| last.key);
+        if is_full != should_be_full {
+            return Err(Refusal::failed(format!(
+                "set {} of the chain of {} is {}, and the list of increments says otherwise",
+                line.key,
+                set.names.key,
+                if is_full { "a full dump" } else { "an increment" }
+            )));
+        }
+        if !line.tables.is_empty() {
+            older.push(OlderSet {
+                set: member,
+                tables: line.tables.clone(),
+                files: Vec::new(),
+            });
+        }
+    }
+    Ok(Chain { plan, older })
+}
+
+fn of_chain(refusal: Refusal, key: TimestampKey, member: TimestampKey) -> Refusal {
+    let why = format!("set {key} is incremental and needs set {member}");
+    let hint = match &refusal.hint {
+        Some(hint) => format!("{why}; {hint}"),
+        None => why,
+    };
+    refusal.with_hint(hint)
+}
+
+impl Chain {
+    /// Leaves the plan where the original left it. It is for people: a restore goes on without.
+    pub(super) fn write_plan(&self, set: &DumpSet) {
+        if self.plan.is_empty() {
+            return;
+        }
+        let path = set.directory.join(set.names.of_set(DumpFileKind::RestorePlan));
+        if let Err(error) = host_ops::write_file(&path, &plan_file::write(&self.plan)) {
+            tracing::warn!("could not write the plan file {}: {error}", path.display());
+        }
+    }
+
+    /// Routes for all tables: each by the set that its rows come from, all in the terms of the newest.
+    pub(super) fn plan_routes(
+        &self,
+        newest: &DumpSet,
+        cluster: &Cluster,
+        dialect: &Dialect,
+        tables: &[TargetTable],
+        existing: &std::collections::BTreeSet<QualifiedName>,
+    ) -> Routes {
+        let mut routes = plan_routes(newest, cluster, dialect, tables, existing);
+        for older in &self.older {
+            let of_set: HashSet<&str> = older.tables.iter().map(String::as_str).collect();
+            let theirs = plan_routes(&older.set, cluster, dialect, tables, existing);
+            let exceptions: HashMap<&QualifiedName, LoadRoute> =
+                theirs.exceptions.iter().map(|(name, route)| (name, *route)).collect();
+            let is_theirs = |name: &QualifiedName| of_set.contains(name.to_string().as_str());
+            routes.exceptions.retain(|(name, _)| !is_theirs(name));
+            for table in tables.iter().filter(|table| is_theirs(&table.name)) {
+                let route = exceptions.get(&table.name).copied().unwrap_or(theirs.default);
+                if route != routes.default {
+                    routes.exceptions.push((table.name.clone(), route));
+                }
+            }
+        }
+        routes
+    }
+
+    /// Tables of the target that a set of the chain should have held, and that no data file had: a sentence each.
+    pub(super) fn missing(&self, tables: &[TargetTable], routes: &Routes, load: &LoadOutcome) -> Vec<String> {
+        let skipped: HashSet<&QualifiedName> = routes
+            .exceptions
+            .iter()
+            .filter(|(_, route)| *route == LoadRoute::Skip)
+            .map(|(name, _)| name)
+            .collect();
+        let mut source: HashMap<&str, TimestampKey> = HashMap::new();
+        for line in &self.plan {
+            source.extend(line.tables.iter().map(|table| (table.as_str(), line.key)));
+        }
+        let mut sentences = Vec::new();
+        for table in tables {
+            let Some(key) = source.get(table.name.to_string().as_str()) else {
+                continue;
+            };
+            let is_in = load.rows.contains_key(&table.name) || load.troubled.contains(&table.name);
+            if !is_in && !skipped.contains(&table.name) {
+                sentences.push(format!(
+                    "table {}: its rows should be in set {key}, and no data file of that set has them",
+                    table.name
+                ));
+            }
+        }
+        sentences
+    }
+}
