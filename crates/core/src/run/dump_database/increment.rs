@@ -14,12 +14,12 @@ use crate::plan::filter::{NameList, TableFilter};
 use crate::plan::incremental::base::Base;
 use crate::plan::incremental::{WhyDirty, dirty_tables};
 use crate::run::refusal_of;
+use crate::store::data_file::write_small_file;
 use crate::words::ids::{Oid, TimestampKey};
 use crate::words::layout::{DumpFileKind, SetNames};
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 use crate::words::relation::{NamedRelation, Relation, RelationKind, StorageKind};
-use crate::store::data_file::write_small_file;
 
 /// What was found out at the cut of an increment.
 #[derive(Debug)]
