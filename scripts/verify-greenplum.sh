@@ -80,13 +80,28 @@ if [ -x "$GPHOME/bin/gpcrondump" ] && [ "$version" -lt 90000 ]; then
   run 0 "$GPHOME/bin/gpdbrestore" -a -e -t "$key"
   state >"$work/after"
   same "our dump, the original's restore" "$work/before" "$work/after"
+  # The original refuses a whole database for one table with such a name, and its restore loads nothing where a table is
+  # missing for want of its enum type.
+  sql "SELECT 'DROP TYPE ' || quote_ident(n.nspname) || '.' || quote_ident(t.typname) || ' CASCADE;' FROM pg_type t
+       JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype = 'e'" | psql -XqAt -d "$db" >/dev/null 2>&1
+  sql "SELECT 'DROP TABLE ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' CASCADE;' FROM pg_class c
+       JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND c.relname ~ '[,!.]'" |
+    psql -XqAt -d "$db" >/dev/null 2>&1
   sleep 1
   run 0 "$GPHOME/bin/gpcrondump" -a -x "$db"
   key=$(key_of)
-  run 0 "$bin/gpdbrestore" -a -e -t "$key"
-  state >"$work/after"
-  # The original loses enum types, and disables every trigger: what it did not write cannot come back.
-  same "the original's dump, our restore" "$work/before" "$work/after"
+  if [ -z "$key" ]; then
+    echo "the original made no dump; is another one of its runs active?"
+    bad=1
+  else
+    # The original disables triggers: what it makes of its own set is what can be had from it.
+    run 0 "$GPHOME/bin/gpdbrestore" -a -e -t "$key"
+    state >"$work/before"
+    "$bin/gpdbrestore" -a -e -t "$key" >"$work/console" 2>&1 || echo "our restore of it ended with status $?:" \
+      "$(grep -c -e '-\[ERROR\]:-' "$work/console") errors told, where the original tells none"
+    state >"$work/after"
+    same "the original's dump, its restore and ours" "$work/before" "$work/after"
+  fi
 fi
 dropdb "$db" || true
 exit "$bad"
