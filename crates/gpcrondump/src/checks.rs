@@ -100,15 +100,9 @@ pub static CHECKS: &[Check] = &[
 pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--list-backup-files", "the manifest of a finished dump lists its files"),
     ("--rsyncable", "use -z and let rsync compress"),
-    ("-C", "restore with gpdbrestore -e, which creates the database anew"),
-    ("--clean", "restore with gpdbrestore -e, which creates the database anew"),
-    ("-E", "dump in the encoding of the database"),
     ("--inserts", "rows are written as COPY blocks"),
     ("--column-inserts", "rows are written as COPY blocks"),
     ("--oids", "object ids of rows are not saved"),
-    ("--no-owner", "owners are always saved"),
-    ("--no-privileges", "privileges are always saved"),
-    ("--use-set-session-authorization", "owners are always set by ALTER OWNER"),
 ];
 
 /// The original took any text and looked at it after the dump.

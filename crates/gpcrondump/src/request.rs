@@ -11,7 +11,7 @@ use gpdump_core::format::report::BackupType;
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
-use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest};
+use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest, OutputStyle};
 use gpdump_core::plan::filter::{NameList, TableFilter};
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadKey, BadPrefix, DumpDate, Prefix, TimestampKey};
@@ -58,6 +58,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
         },
         disk_check: disk_check(options),
         chores: chores(options)?,
+        style: style(options),
         history: !options.has("-H"),
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
@@ -100,6 +101,35 @@ fn chores(options: &Parsed) -> Result<Chores, Refusal> {
             .transpose()?
             .unwrap_or_default(),
     })
+}
+
+/// What the original handed on to its engine as it was typed.
+const PASS_THROUGH: [&str; 8] = [
+    "--clean",
+    "--inserts",
+    "--column-inserts",
+    "--oids",
+    "--no-owner",
+    "--no-privileges",
+    "--use-set-session-authorization",
+    "--rsyncable",
+];
+
+fn style(options: &Parsed) -> OutputStyle {
+    OutputStyle {
+        clean: options.has("-C") || options.has("--clean"),
+        clean_by_letter: options.has("-C"),
+        no_owner: options.has("--no-owner"),
+        no_privileges: options.has("--no-privileges"),
+        session_authorization: options.has("--use-set-session-authorization"),
+        // An empty one was none to the original.
+        encoding: options.text("-E").filter(|name| !name.is_empty()).map(str::to_owned),
+        pass_through: options
+            .order()
+            .filter(|id| PASS_THROUGH.contains(id))
+            .map(str::to_owned)
+            .collect(),
+    }
 }
 
 /// That there is such a file was checked before.
@@ -210,6 +240,7 @@ mod tests {
                 compression: Compression::Gzip,
                 disk_check: DiskCheck::KeepFree(10),
                 chores: Chores::default(),
+                style: OutputStyle::default(),
                 history: true,
                 confirm: false,
                 parallel: 64,
@@ -253,6 +284,28 @@ mod tests {
         assert_eq!(request("-a --all-databases").unwrap().databases, Databases::All);
         assert_eq!(request("-f 25").unwrap().disk_check, DiskCheck::KeepFree(25));
         assert_eq!(request("-b").unwrap().disk_check, DiskCheck::Bypassed);
+    }
+
+    #[test]
+    fn how_the_sql_is_written_is_one_value_and_keeps_the_words_in_their_order() {
+        let style = |line: &str| request(line).unwrap().style;
+        assert_eq!(
+            style("--no-privileges -C --no-owner --use-set-session-authorization -E LATIN1"),
+            OutputStyle {
+                clean: true,
+                clean_by_letter: true,
+                no_owner: true,
+                no_privileges: true,
+                session_authorization: true,
+                encoding: Some("LATIN1".into()),
+                pass_through: ["--no-privileges", "--no-owner", "--use-set-session-authorization"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            }
+        );
+        let clean = style("--clean");
+        assert!(clean.clean && !clean.clean_by_letter);
+        assert_eq!(clean.pass_through, ["--clean"]);
     }
 
     #[test]

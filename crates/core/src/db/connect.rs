@@ -92,7 +92,8 @@ impl Session {
         };
         // As libpq has it, the mode means nothing to a unix socket.
         if spec.login.must_encrypt && !host.starts_with('/') {
-            let asked = "PGSSLMODE asks for TLS, which this program cannot speak: use a unix socket, or PGSSLMODE=prefer";
+            let asked =
+                "PGSSLMODE asks for TLS, which this program cannot speak: use a unix socket, or PGSSLMODE=prefer";
             return Err(failed(asked.into()));
         }
         // The whole handshake gets the limit too, not only the TCP part: a stopped server accepts and stays silent.

@@ -26,6 +26,12 @@ impl RowEncoding {
         match encoding {
             "UTF8" => Ok(RowEncoding::AsSession),
             "SQL_ASCII" => {
+                let asking = "asking for the encoding of the database";
+                let server = session.one("SHOW server_encoding", asking).await?;
+                if !matches!(server.as_deref(), Some("SQL_ASCII" | "UTF8")) {
+                    // To such a session our statements would be bytes, and names in them not the database's.
+                    return Ok(RowEncoding::Switch(encoding.to_owned()));
+                }
                 // Under UTF8 such a server would refuse to send bytes that are not UTF-8.
                 session
                     .run("SET client_encoding TO 'SQL_ASCII'", "choosing the encoding")

@@ -72,8 +72,13 @@ pub async fn run_script(
         pending: Vec::new(),
         outcome: ScriptOutcome::default(),
     };
-    for item in script.items() {
-        runner.item(item).await?;
+    // Their settings go with them: a schema that is not there yet may not be set.
+    let drops = script.toc().drops.as_ref().map(|drops| drops.pieces.clone());
+    let passed_over = drops.filter(|_| context.fresh).unwrap_or_default();
+    for (at, item) in script.items().enumerate() {
+        if !passed_over.contains(&at) {
+            runner.item(item).await?;
+        }
     }
     runner.flush().await?;
     Ok(runner.outcome)

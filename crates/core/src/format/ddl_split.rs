@@ -17,6 +17,7 @@
 //! `pg_dump -s` leaves out (`extras`).
 
 mod choose;
+mod clean;
 mod drops;
 mod extras;
 mod place;
@@ -154,6 +155,7 @@ fn pre_data(script: &Script, parts: &[Part], extras: &extras::Extras, input: &Sp
         .unwrap_or(chosen.len());
     let mut writer = Writer::new(script, input.keep.is_some());
     writer.head();
+    clean::write(script, input.keep, &mut writer);
     extras.storage_options(&mut writer);
     let mut done = extras::Done::default();
     for (n, &i) in chosen[..first_acl].iter().enumerate() {

@@ -153,6 +153,17 @@ impl Piece {
     }
 }
 
+/// The statements that drop everything the file is going to create.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drops {
+    /// In [`Toc::pieces`].
+    pub pieces: Range<usize>,
+    /// From the first of them to the settings of the first entry.
+    pub span: Span,
+    /// Settings in force in front of them.
+    pub state_before: SessionState,
+}
+
 /// All entries of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Toc {
@@ -163,6 +174,8 @@ pub struct Toc {
     pub head: Option<Span>,
     /// Settings in force behind the head.
     pub head_state: SessionState,
+    /// What `--clean` prints between the head and the first entry, with the settings of its own.
+    pub drops: Option<Drops>,
     /// The title block `-- ... database dump`, with the newline of its last line.
     pub title: Option<Span>,
     /// The closing block `-- ... database dump complete`: without it the file is cut off.
@@ -284,6 +297,7 @@ impl Scan<'_> {
         if self.toc.head.is_none() {
             self.toc.head = Some(Span::new(0, preamble_start));
             self.toc.head_state = self.states.get(first_setting).map_or(self.state, |(_, before)| *before);
+            self.find_drops(first_setting, preamble_start);
         }
         self.open = Some(OpenEntry {
             block_start,
@@ -291,6 +305,28 @@ impl Scan<'_> {
             preamble_start,
             first_piece: self.toc.pieces.len(),
             state: self.state,
+        });
+    }
+
+    /// `end` is the first piece behind the head, and `end_at` the place where it begins.
+    fn find_drops(&mut self, end: usize, end_at: usize) {
+        let text = self.text;
+        let is_drop = |piece: &Piece| {
+            matches!(piece.item(text), Item::Statement { text, .. }
+                if text.starts_with(b"DROP ") || text.starts_with(b"ALTER "))
+        };
+        let Some(mut first) = self.toc.pieces[..end].iter().position(is_drop) else {
+            return;
+        };
+        let sets = |piece: usize| !matches!(self.states[piece].0, None | Some(Setting::DefaultWithOids));
+        while first > 0 && sets(first - 1) && self.is_preamble(first - 1) {
+            first -= 1;
+        }
+        let start = self.toc.pieces[first].item(text).span().start;
+        self.toc.drops = Some(Drops {
+            pieces: first..end,
+            span: Span::new(start, end_at),
+            state_before: self.states[first].1,
         });
     }
 

@@ -30,6 +30,7 @@ pub struct DumpRequest {
     pub compression: Compression,
     pub disk_check: DiskCheck,
     pub chores: Chores,
+    pub style: OutputStyle,
     /// Write a row into `public.gpcrondump_history`.
     pub history: bool,
     /// Show the parameters and ask before each database.
@@ -43,6 +44,23 @@ pub struct DumpRequest {
     /// The command line, joined by blanks: for the report and the history row.
     pub options_text: String,
     pub verbosity: Verbosity,
+}
+
+/// How the SQL of a set is written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputStyle {
+    /// Drop each object before it is created.
+    pub clean: bool,
+    /// It was asked for by `-C`: the original then handed `-c` on to its engine, else the word that was typed.
+    pub clean_by_letter: bool,
+    pub no_owner: bool,
+    pub no_privileges: bool,
+    /// Owners by `SET SESSION AUTHORIZATION`.
+    pub session_authorization: bool,
+    /// Of the data files, as typed; `None`: that of the database.
+    pub encoding: Option<String>,
+    /// The words that the original handed on to its engine unread, in the order typed.
+    pub pass_through: Vec<String>,
 }
 
 /// Whether to look for free disk space before the dump.

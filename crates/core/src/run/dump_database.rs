@@ -5,6 +5,7 @@
 
 mod after;
 mod ddl;
+mod encoding;
 mod files;
 mod globals;
 mod increment;
@@ -299,6 +300,9 @@ fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
     }
     if names.compression == Compression::Gzip {
         info!("Adding compression parameter");
+    }
+    if let Some(encoding) = &context.request.style.encoding {
+        info!("Adding encoding {encoding}");
     }
     if !names.prefix.is_empty() {
         info!("Adding --prefix");

@@ -128,8 +128,12 @@ fn on_off(value: bool) -> &'static str {
 pub struct EngineArguments {
     options: Vec<String>,
     database: String,
-    /// Those that the original put behind the name of the database.
+    /// Those that the original put behind the name of the database: its lists, ...
     lists: Vec<String>,
+    /// ... what was typed for the engine, ...
+    pass_through: Vec<String>,
+    /// ... and what makes an increment of it.
+    increment: Vec<String>,
 }
 
 /// The original's lists were temporary files of these names and six random letters; ours are never written. What was
@@ -166,8 +170,14 @@ pub fn engine_arguments(
         format!("--gp-k={key}"),
         "--no-lock".to_owned(),
     ];
+    if request.style.clean_by_letter {
+        options.push("-c".to_owned());
+    }
     if request.compression == Compression::Gzip {
         options.push("--gp-c".to_owned());
+    }
+    if let Some(encoding) = &request.style.encoding {
+        options.push(format!("--encoding={encoding}"));
     }
     if !request.prefix.is_empty() {
         options.push(format!("--prefix={}", request.prefix));
@@ -180,6 +190,8 @@ pub fn engine_arguments(
             .map(str::to_owned)
             .into_iter()
             .collect(),
+        pass_through: request.style.pass_through.clone(),
+        increment: Vec::new(),
     }
 }
 
@@ -206,16 +218,47 @@ pub fn filter_lines(request: &DumpRequest, database: &str, filter: Option<&[Stri
 impl EngineArguments {
     /// Those of an increment; `filter` is the file of a chain of chosen tables.
     pub fn incremental(mut self, filter: Option<&std::path::Path>) -> Self {
-        self.lists = vec!["--table-file=dirty_backup_list".to_owned(), "--incremental".to_owned()];
-        self.lists
+        self.lists = vec!["--table-file=dirty_backup_list".to_owned()];
+        self.increment = vec!["--incremental".to_owned()];
+        self.increment
             .extend(filter.map(|file| format!("--incremental-filter={}", file.display())));
         self
     }
 
     pub fn words(&self) -> impl Iterator<Item = &str> {
         let options = self.options.iter().map(String::as_str);
-        let lists = self.lists.iter().map(String::as_str);
-        options.chain([self.database.as_str()]).chain(lists)
+        options.chain([self.database.as_str()]).chain(self.behind_database())
+    }
+
+    fn behind_database(&self) -> impl Iterator<Item = &str> {
+        let words = self.lists.iter().chain(&self.pass_through).chain(&self.increment);
+        words.map(String::as_str)
+    }
+
+    /// What the original's engine would have handed on to its part on each segment, for the report: short where there is a
+    /// short form. `None` where nothing was.
+    pub fn handed_on(&self) -> Option<String> {
+        let options = self.options.iter().map(String::as_str).filter_map(|word| {
+            let valued = |name: &str, short: &str| Some(format!("{short} {}", word.strip_prefix(name)?));
+            (word == "-c")
+                .then(|| word.to_owned())
+                .or_else(|| valued("--encoding=", "-E"))
+                .or_else(|| valued("--prefix=", "--prefix"))
+        });
+        let behind = self.behind_database().map(|word| match word {
+            "--clean" => "-c".to_owned(),
+            "--no-owner" => "-O".to_owned(),
+            "--no-privileges" => "-x".to_owned(),
+            "--oids" => "-o".to_owned(),
+            // The original forgot these two on the way.
+            "--inserts" => "-d".to_owned(),
+            "--column-inserts" => "-D".to_owned(),
+            // The original looked for its lists in /tmp on every host.
+            list if list.starts_with("--incremental-filter=") => list.replacen('=', " ", 1),
+            list => list.replacen('=', " /tmp/", 1),
+        });
+        let words: Vec<String> = options.chain(behind).collect();
+        (!words.is_empty()).then(|| words.join(" "))
     }
 
     /// One line; the database in double quotes, as the original put it before the shell.
@@ -228,9 +271,9 @@ impl EngineArguments {
             quoted.push(c);
         }
         let mut line = format!("gp_dump {} \"{quoted}\"", self.options.join(" "));
-        for list in &self.lists {
+        for word in self.behind_database() {
             line.push(' ');
-            line.push_str(list);
+            line.push_str(word);
         }
         line
     }

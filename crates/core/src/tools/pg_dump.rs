@@ -25,6 +25,8 @@ pub struct PgDump {
     pub encoding: Option<String>,
     /// A snapshot exported by another session.
     pub snapshot: Option<String>,
+    /// Further options, such as `--no-owner`; every version knows them.
+    pub options: Vec<&'static str>,
     /// By this name the session is found in `pg_stat_activity`.
     pub application_name: String,
 }
@@ -76,6 +78,7 @@ impl PgDump {
         if let Some(encoding) = &self.encoding {
             words.extend(["-E".into(), OsString::from(encoding)]);
         }
+        words.extend(self.options.iter().map(OsString::from));
         if let Some(snapshot) = &self.snapshot {
             words.push(format!("--snapshot={snapshot}").into());
         }
@@ -185,6 +188,7 @@ mod tests {
             database: database.to_owned(),
             encoding: Some("UTF8".to_owned()),
             snapshot: None,
+            options: vec!["--no-owner"],
             application_name: "a".to_owned(),
         };
         let last = |database: &str| dump(database).argv().pop().unwrap();
@@ -194,7 +198,18 @@ mod tests {
         assert_eq!(
             dump("demo").argv(),
             [
-                "-s", "-w", "-h", "/tmp", "-p", "5432", "-U", "gpadmin", "-E", "UTF8", "demo"
+                "-s",
+                "-w",
+                "-h",
+                "/tmp",
+                "-p",
+                "5432",
+                "-U",
+                "gpadmin",
+                "-E",
+                "UTF8",
+                "--no-owner",
+                "demo"
             ]
         );
     }

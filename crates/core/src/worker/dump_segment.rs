@@ -147,7 +147,7 @@ impl SegmentDump {
         let mut progress = Progress::new(self.segment.instance.content, self.events.clone());
         for (at, table) in self.tables.iter().chain(more).enumerate() {
             file.start_block().await?;
-            file.write(&segment_data::block_head_in(table, &self.start.encoding)?)
+            file.write(&segment_data::block_head_in(table, &self.start.names_in)?)
                 .await?;
             let totals = copy_table(session, encoding, table, &mut file, &mut progress).await?;
             file.write(segment_data::BLOCK_END).await?;

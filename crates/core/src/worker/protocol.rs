@@ -77,8 +77,10 @@ pub struct DumpStart {
     pub login: LoginAs,
     pub names: SetNames,
     pub segments: Vec<SegmentTarget>,
-    /// The server's name of the database's encoding.
+    /// Of the rows, as the server calls it.
     pub encoding: String,
+    /// Of the names in front of them.
+    pub names_in: String,
     /// Longest wait for the locks on one segment, in seconds.
     pub lock_wait_seconds: u64,
 }

@@ -105,6 +105,7 @@ impl<'a> Extras<'a> {
     }
 
     pub(super) fn remaining_sequences(&self, writer: &mut Writer, done: &Done) {
+        writer.as_ourselves();
         for state in self
             .input
             .sequences
@@ -131,6 +132,7 @@ impl<'a> Extras<'a> {
 
     /// The originals' `-T` looks for these blocks in the master's file; the rows are in the segments' files.
     pub(super) fn copy_blocks(&self, writer: &mut Writer) {
+        writer.as_ourselves();
         for table in self.input.data_tables {
             let name = self.enter(&table.name, writer);
             writer.push(header("Data for Name", "TABLE DATA", &table.name, &table.owner).as_bytes());
@@ -150,6 +152,7 @@ impl<'a> Extras<'a> {
         let is_view = |entry: &&Entry| entry.kind == EntryKind::MaterializedView;
         let named = |entry: &'a Entry| ((entry.schema.as_deref(), entry.name.as_str()), entry.owner.as_deref());
         let owners: HashMap<_, _> = self.script.entries().iter().filter(is_view).map(named).collect();
+        writer.as_ourselves();
         for view in self.input.refresh {
             let owner = owners.get(&(Some(view.schema.as_str()), view.name.as_str()));
             let owner = owner.copied().flatten().unwrap_or_default();

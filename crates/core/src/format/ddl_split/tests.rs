@@ -307,3 +307,96 @@ fn what_must_not_be_is_refused() {
     };
     assert!(matches!(split(&latin), Err(SplitError::Encoding { .. })));
 }
+
+const DROPS: &str = "SET search_path = s, pg_catalog;\n\nDROP INDEX s.i;\nALTER TABLE ONLY s.t DROP CONSTRAINT c;\nDROP FUNCTION s.f(integer);\nDROP TABLE s.t;\nDROP TABLE s.u;\nDROP SCHEMA s;\nSET default_with_oids = false;\n\n";
+
+fn clean_dump() -> String {
+    let entries = [
+        entry("t", "TABLE", "CREATE TABLE t (id integer);"),
+        entry("u", "TABLE", "CREATE TABLE u (id integer);"),
+        entry("i", "INDEX", "CREATE INDEX i ON t USING btree (id);"),
+    ];
+    dump(
+        &format!("SET client_encoding = 'UTF8';\n\n{DROPS}SET search_path = s, pg_catalog;\n"),
+        &entries.concat(),
+    )
+}
+
+#[test]
+fn drops_go_to_the_head_of_pre_data_and_nowhere_else() {
+    let labels = BTreeMap::new();
+    let dump = clean_dump();
+    let (pre_data, post_data) = split_texts(&input(&dump, 80300, &labels));
+    let drops =
+        "DROP INDEX s.i;\nALTER TABLE ONLY s.t DROP CONSTRAINT c;\nDROP FUNCTION s.f(integer);\nDROP TABLE s.t;\n";
+    let (drops_at, table_at) = (pre_data.find(drops).unwrap(), pre_data.find("CREATE TABLE t").unwrap());
+    assert!(drops_at < table_at, "{pre_data}");
+    assert!(
+        pre_data[drops_at..table_at].contains("SET search_path = s, pg_catalog;"),
+        "{pre_data}"
+    );
+    assert!(
+        !post_data.contains("DROP TABLE") && !post_data.contains("DROP CONSTRAINT"),
+        "{post_data}"
+    );
+    let script = Script::parse(pre_data.as_bytes()).unwrap();
+    let found = script.toc().drops.as_ref().unwrap();
+    assert!(
+        found
+            .span
+            .of(pre_data.as_bytes())
+            .starts_with(b"SET search_path = s, pg_catalog;\n\nDROP INDEX")
+    );
+}
+
+#[test]
+fn a_filtered_dump_drops_only_what_it_makes_again() {
+    use crate::words::definitions::{ObjectClass, ObjectName};
+    let labels = BTreeMap::new();
+    let dump = clean_dump();
+    let objects = [("t", true), ("i", true), ("u", false)]
+        .map(|(name, kept)| (ObjectName::new(ObjectClass::Relation, "s", name), kept));
+    let filter = DefinitionFilter {
+        objects: objects.into_iter().collect(),
+        ..DefinitionFilter::default()
+    };
+    let whole = input(&dump, 80300, &labels);
+    let (pre_data, _) = split_texts(&SplitInput {
+        keep: Some(&filter),
+        ..whole
+    });
+    for (drop, is_there) in [
+        ("DROP INDEX s.i;", true),
+        ("ALTER TABLE ONLY s.t DROP CONSTRAINT c;", true),
+        ("DROP TABLE s.t;", true),
+        ("DROP TABLE s.u;", false),
+        ("DROP FUNCTION", false),
+        ("DROP SCHEMA", false),
+    ] {
+        assert_eq!(pre_data.contains(drop), is_there, "{drop}\n{pre_data}");
+    }
+}
+
+#[test]
+fn under_session_authorization_blocks_of_our_own_are_nobody_elses() {
+    let labels = BTreeMap::new();
+    let dump = dump(
+        "SET client_encoding = 'UTF8';\n\nSET SESSION AUTHORIZATION 'o';\n",
+        &entry("t", "TABLE", "CREATE TABLE s.t (id integer);"),
+    );
+    let tables = [TableJob {
+        name: QualifiedName::new("s", "t"),
+        owner: "o".into(),
+        columns: vec!["id".into()],
+        condition: None,
+    }];
+    let whole = input(&dump, 150000, &labels);
+    let (pre_data, _) = split_texts(&SplitInput {
+        data_tables: &tables,
+        ..whole
+    });
+    let at = |text: &str| pre_data.find(text).unwrap_or_else(|| panic!("{text}\n{pre_data}"));
+    assert!(at("SET SESSION AUTHORIZATION 'o'") < at("CREATE TABLE"));
+    assert!(at("CREATE TABLE") < at("SET SESSION AUTHORIZATION DEFAULT;"));
+    assert!(at("SET SESSION AUTHORIZATION DEFAULT;") < at("COPY "));
+}

@@ -33,7 +33,9 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(TITLE);
         let toc = self.script.toc();
         let text = self.script.text();
+        let end = toc.drops.as_ref().map(|drops| drops.span.start);
         let head = toc.head.map_or(&b""[..], |span| span.of(text));
+        let head = &head[..end.unwrap_or(head.len()).min(head.len())];
         let start = toc.title.map_or(0, |title| title.end).min(head.len());
         let mut lines = head[start..].split_inclusive(|&b| b == b'\n').peekable();
         while let Some(line) = lines.next() {
@@ -44,7 +46,7 @@ impl<'a> Writer<'a> {
                 self.out.extend_from_slice(line);
             }
         }
-        self.remember(&toc.head_state);
+        self.remember(toc.drops.as_ref().map_or(&toc.head_state, |drops| &drops.state_before));
     }
 
     pub(super) fn entry(&mut self, entry: &Entry) {
@@ -79,6 +81,12 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(text);
     }
 
+    /// The whole head was written, its drops among it.
+    pub(super) fn remember_head(&mut self) {
+        let toc = self.script.toc();
+        self.remember(&toc.head_state);
+    }
+
     /// Prints a setting if it is not in force.
     pub(super) fn ensure(&mut self, setting: Setting, statement: &[u8]) {
         if self.in_force[setting as usize].as_deref() != Some(statement) {
@@ -86,7 +94,16 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// For what the one who restores does, and not the owner of the entry in front.
+    pub(super) fn as_ourselves(&mut self) {
+        if self.in_force[Setting::SessionAuthorization as usize].is_some() {
+            self.ensure(Setting::SessionAuthorization, b"SET SESSION AUTHORIZATION DEFAULT;");
+        }
+    }
+
     pub(super) fn finish(mut self) -> Vec<u8> {
+        // Large objects are put in behind all this.
+        self.as_ourselves();
         self.out.extend_from_slice(TRAILER);
         self.out
     }

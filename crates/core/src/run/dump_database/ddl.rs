@@ -37,6 +37,11 @@ pub(super) async fn make_ddl(
     };
     let mut sequences = relations::read_sequences(snapshot, dialect).await.map_err(refuse)?;
     sequences.retain(|sequence| is_kept(&sequence.name));
+    if context.request.style.no_owner {
+        sequences
+            .iter_mut()
+            .for_each(|sequence| sequence.owner = "-".to_owned());
+    }
     let mut refresh = relations::read_populated_matviews(snapshot, dialect)
         .await
         .map_err(refuse)?;
@@ -95,7 +100,7 @@ pub(super) async fn make_ddl(
     let pieces: Vec<PieceText<'_>> = (large_objects.iter())
         .map(|piece| PieceText {
             oid: piece.oid,
-            owner: piece.owner.as_deref(),
+            owner: piece.owner.as_deref().filter(|_| !context.request.style.no_owner),
             offset: piece.offset,
             hex: &piece.hex,
         })
@@ -104,7 +109,7 @@ pub(super) async fn make_ddl(
     Ok(MasterTexts {
         pre_data,
         post_data: files.post_data,
-        cdatabase: cdatabase_text(database, dialect).into_bytes(),
+        cdatabase: cdatabase_text(database, dialect, context.request.style.no_privileges).into_bytes(),
     })
 }
 
@@ -128,7 +133,7 @@ async fn read_large_objects(snapshot: &Session, dialect: &Dialect) -> Result<Vec
         .map_err(|error| refusal_of(&error))
 }
 
-pub(super) fn cdatabase_text(database: &DatabaseInfo, dialect: &Dialect) -> String {
+pub(super) fn cdatabase_text(database: &DatabaseInfo, dialect: &Dialect, no_privileges: bool) -> String {
     let name = quote_ident_if_needed(&database.name);
     let locale = |label: &str, value: &Option<String>| {
         value
@@ -172,6 +177,7 @@ pub(super) fn cdatabase_text(database: &DatabaseInfo, dialect: &Dialect) -> Stri
         acl: database
             .acl
             .as_deref()
+            .filter(|_| !no_privileges)
             .map(|acl| database_acl::grants(&database.name, &database.owner, acl))
             .unwrap_or_default(),
         settings: database.settings.iter().filter_map(setting).chain(comment).collect(),

@@ -162,7 +162,7 @@ pub(super) fn write_report(
     let text = BackupReport {
         key: context.key.to_string(),
         command_line: report::join_arguments(arguments.words()),
-        pass_through: None,
+        pass_through: arguments.handed_on(),
         compression: names.compression,
         backup_type: context.request.backup_type,
         program: Some(format!("gpcrondump {}", env!("CARGO_PKG_VERSION"))),

@@ -70,7 +70,7 @@ pub(super) async fn decide(
         .filter(|table| dirty.contains_key(&table.oid) && !has.contains(&table.oid))
         .cloned()
         .collect();
-    let jobs: Vec<_> = more.iter().map(super::snapshot::job_of).collect();
+    let jobs = super::snapshot::jobs_of(&more, &context.request.style);
     fleet.add_tables(&jobs).await;
     for table in &more {
         debug!("Table {} is dumped: {}", table.name, dirty[&table.oid]);

@@ -7,13 +7,14 @@ use tracing::warn;
 use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
-use super::{DumpContext, Sessions};
+use super::{DumpContext, Sessions, encoding};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{Session, relations};
 use crate::exec::cut::{self, CutLimits};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::Consistency;
+use crate::plan::dump_request::OutputStyle;
 use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::tools::pg_dump::{self, PgDump, RunningPgDump};
@@ -58,6 +59,7 @@ pub(super) async fn take_cut(
 ) -> Result<Option<CutState>, Refusal> {
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
+    let rows_in = encoding::of_rows(context, &sessions.barrier, database).await?;
     for setting in dialect.dump_session_settings() {
         sessions
             .snapshot
@@ -81,7 +83,7 @@ pub(super) async fn take_cut(
             Some(_) => increment::surely_dirty(context, &sessions.barrier, &expected).await?,
             None => expected.clone(),
         };
-        let jobs: Vec<TableJob> = dumped.iter().map(job_of).collect();
+        let jobs = jobs_of(&dumped, &context.request.style);
         let locked = fleet.alongside(lock_for_dump(&sessions.snapshot, dialect, &table_names));
         let Some(locked) = locked.await else { return Ok(None) };
         if !locked? {
@@ -99,7 +101,8 @@ pub(super) async fn take_cut(
                 .iter()
                 .filter_map(|content| segment_target(context, directories, *content))
                 .collect(),
-            encoding: database.encoding.clone(),
+            encoding: rows_in.clone(),
+            names_in: names_in(&rows_in, &database.encoding).to_owned(),
             lock_wait_seconds: TABLE_LOCK_WAIT.as_secs(),
         };
         fleet
@@ -133,7 +136,7 @@ pub(super) async fn take_cut(
         relations.retain(|relation| selection.has(relation.oid));
         if same_tables(&expected, &relations) {
             tell_about_cut(&consistency);
-            let jobs = relations.iter().map(job_of).collect();
+            let jobs = jobs_of(&relations, &context.request.style);
             let increment = match &context.base {
                 Some(base) => {
                     Some(increment::decide(context, base, &sessions.snapshot, fleet, &relations, &mut dumped).await?)
@@ -226,6 +229,7 @@ pub(super) async fn open_master_snapshots(
         // DDL is UTF-8 wherever the server can convert; SQL_ASCII has no encoding to convert from.
         encoding: (database.encoding != "SQL_ASCII").then(|| "UTF8".to_owned()),
         snapshot: None,
+        options: pg_dump_options(&context.request.style, dialect),
         application_name: format!("gpcrondump_ddl_{}", context.environment.pid),
     };
     if dialect.pg_dump_takes_snapshot() {
@@ -265,6 +269,27 @@ pub(super) async fn open_master_snapshots(
     Ok(running)
 }
 
+/// The words that the server's program knows what we are asked for by.
+fn pg_dump_options(style: &OutputStyle, dialect: &Dialect) -> Vec<&'static str> {
+    let words = [
+        (style.no_owner, "--no-owner"),
+        (style.no_privileges, "--no-privileges"),
+        (style.session_authorization, "--use-set-session-authorization"),
+        (style.clean, "--clean"),
+        (style.clean && dialect.pg_version.0 >= 90_400, "--if-exists"),
+    ];
+    words
+        .iter()
+        .filter(|(is_asked, _)| *is_asked)
+        .map(|(_, word)| *word)
+        .collect()
+}
+
+/// Rows that no server converts are in the encoding of the database, and so must be the names beside them.
+fn names_in<'a>(rows_in: &'a str, database: &'a str) -> &'a str {
+    if rows_in == "SQL_ASCII" { database } else { rows_in }
+}
+
 pub(super) fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(a, b)| {
@@ -289,13 +314,19 @@ pub(super) fn tell_about_cut(consistency: &Consistency) {
     }
 }
 
-pub(super) fn job_of(relation: &Relation) -> TableJob {
-    TableJob {
+pub(super) fn jobs_of(relations: &[Relation], style: &OutputStyle) -> Vec<TableJob> {
+    let job_of = |relation: &Relation| TableJob {
         name: relation.name.clone(),
-        owner: relation.owner.clone(),
+        // As pg_dump has it in its headers.
+        owner: if style.no_owner {
+            "-".to_owned()
+        } else {
+            relation.owner.clone()
+        },
         columns: relation.columns.clone(),
         condition: relation.condition.clone(),
-    }
+    };
+    relations.iter().map(job_of).collect()
 }
 
 pub(super) fn segment_target(

@@ -87,9 +87,43 @@ fn the_engines_words_stand_where_the_original_had_them() {
             options: vec!["--gp-c".to_owned()],
             database: "a\"b".to_owned(),
             lists: filter_argument(&filter).map(str::to_owned).into_iter().collect(),
+            pass_through: Vec::new(),
+            increment: Vec::new(),
         };
         assert_eq!(arguments.command_line(), format!("gp_dump --gp-c \"a\\\"b\"{words}"));
         let joined: Vec<&str> = arguments.words().collect();
         assert_eq!(joined.join(" "), format!("--gp-c a\"b{words}"));
     }
+}
+
+#[test]
+fn what_was_typed_for_the_engine_stands_behind_its_lists_and_in_the_report() {
+    let arguments = EngineArguments {
+        options: ["-p", "5432", "-c", "--gp-c", "--encoding=LATIN1", "--prefix=a_"]
+            .map(str::to_owned)
+            .to_vec(),
+        database: "d".to_owned(),
+        lists: Vec::new(),
+        pass_through: vec!["--no-privileges".to_owned(), "--rsyncable".to_owned()],
+        increment: Vec::new(),
+    };
+    assert_eq!(
+        arguments.handed_on().unwrap(),
+        "-c -E LATIN1 --prefix a_ -x --rsyncable"
+    );
+    let increment = arguments.incremental(Some(std::path::Path::new("/d/f")));
+    let line = increment.command_line();
+    assert!(
+        line.ends_with(
+            "\"d\" --table-file=dirty_backup_list --no-privileges --rsyncable --incremental --incremental-filter=/d/f"
+        ),
+        "{line}"
+    );
+    assert!(
+        increment
+            .handed_on()
+            .unwrap()
+            .ends_with("--table-file /tmp/dirty_backup_list -x --rsyncable --incremental --incremental-filter /d/f"),
+        "{increment:?}"
+    );
 }
