@@ -188,3 +188,61 @@ fn rows_in_another_encoding_come_back() {
         .expect_status(2);
     assert!(failed.stdout.contains("LATIN1"), "{}", failed.stdout);
 }
+
+/// What rsync had to send of the new file to one who has the old one, and its size.
+fn sent(old: &Path, new: &Path) -> (u64, u64) {
+    let copy = old.with_extension("copy");
+    fs::copy(old, &copy).unwrap();
+    let told = std::process::Command::new("rsync")
+        .args(["--stats", "--no-whole-file", "--ignore-times"])
+        .args([new, &copy])
+        .env("LC_ALL", "C")
+        .output()
+        .unwrap();
+    assert!(told.status.success(), "{}", String::from_utf8_lossy(&told.stderr));
+    assert_eq!(fs::read(new).unwrap(), fs::read(&copy).unwrap());
+    let told = String::from_utf8(told.stdout).unwrap();
+    let line = told.lines().find(|line| line.starts_with("Literal data: ")).unwrap();
+    let digits: String = line.chars().filter(char::is_ascii_digit).collect();
+    (digits.parse().unwrap(), fs::metadata(new).unwrap().len())
+}
+
+#[test]
+fn rsync_sends_little_of_a_dump_in_which_few_rows_changed() {
+    let server = Plain::start();
+    server.sql("postgres", "CREATE DATABASE demo");
+    server.sql(
+        DEMO,
+        "CREATE TABLE t AS SELECT i, md5(i::text) AS a, md5((i * 7)::text) AS b FROM generate_series(1, 200000) i",
+    );
+    let file = |key: &str| {
+        let files = dump_files(&server);
+        let found = files
+            .iter()
+            .find(|path| path.to_string_lossy().ends_with(&format!("gp_dump_0_2_{key}.gz")));
+        found.unwrap().clone()
+    };
+    let mut shares = Vec::new();
+    for (round, option) in ["--rsyncable", "-H"].into_iter().enumerate() {
+        let (first, second) = (1000 + round, 100_000 + round);
+        let old = dump(&server, &["-H", option]);
+        server.sql(DEMO, &format!("DELETE FROM t WHERE i IN ({first}, {second})"));
+        server.sql(
+            DEMO,
+            "UPDATE t SET a = 'new' WHERE i = 150000 + (SELECT count(*) FROM t WHERE a = 'new')",
+        );
+        let new = dump(&server, &["-H", option]);
+        let (literal, size) = sent(&file(&old), &file(&new));
+        shares.push(literal * 100 / size);
+        if option == "--rsyncable" {
+            let before = Snapshot::take(&server, DEMO);
+            restore(&server, &new, &["-e"]);
+            assert_same(&before, &Snapshot::take(&server, DEMO));
+        }
+    }
+    assert!(shares[0] < 12, "percent sent with --rsyncable and without: {shares:?}");
+    assert!(
+        shares[1] > 2 * shares[0],
+        "percent sent with --rsyncable and without: {shares:?}"
+    );
+}

@@ -99,7 +99,6 @@ pub static CHECKS: &[Check] = &[
 #[rustfmt::skip]
 pub static NOT_BUILT: &[(&str, &str)] = &[
     ("--list-backup-files", "the manifest of a finished dump lists its files"),
-    ("--rsyncable", "use -z and let rsync compress"),
     ("--inserts", "rows are written as COPY blocks"),
     ("--column-inserts", "rows are written as COPY blocks"),
     ("--oids", "object ids of rows are not saved"),

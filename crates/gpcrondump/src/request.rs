@@ -119,6 +119,7 @@ fn style(options: &Parsed) -> OutputStyle {
     OutputStyle {
         clean: options.has("-C") || options.has("--clean"),
         clean_by_letter: options.has("-C"),
+        rsyncable: options.has("--rsyncable"),
         no_owner: options.has("--no-owner"),
         no_privileges: options.has("--no-privileges"),
         session_authorization: options.has("--use-set-session-authorization"),
@@ -294,6 +295,7 @@ mod tests {
             OutputStyle {
                 clean: true,
                 clean_by_letter: true,
+                rsyncable: false,
                 no_owner: true,
                 no_privileges: true,
                 session_authorization: true,
@@ -303,6 +305,7 @@ mod tests {
                     .to_vec(),
             }
         );
+        assert!(style("--rsyncable").rsyncable);
         let clean = style("--clean");
         assert!(clean.clean && !clean.clean_by_letter);
         assert_eq!(clean.pass_through, ["--clean"]);

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::store::compress::{MEMBER_BYTES, gzip_member};
 use crate::store::data_file::{Error, PartialFile};
+use crate::store::member_ends::members;
 use crate::words::layout::{Compression, DumpFileKind, SetNames};
 
 /// DDL before and after the data, and the statement that creates the database.
@@ -21,9 +22,15 @@ pub struct MasterFiles {
 }
 
 impl MasterFiles {
-    /// Writes all three; compresses DDL as the names say.
-    pub fn write(directory: &Path, names: &SetNames, texts: &MasterTexts) -> Result<MasterFiles, Error> {
+    /// Writes all three; compresses DDL as the names say, `rsyncable` as the data files.
+    pub fn write(
+        directory: &Path,
+        names: &SetNames,
+        texts: &MasterTexts,
+        rsyncable: bool,
+    ) -> Result<MasterFiles, Error> {
         let ddl = |text: &[u8]| match names.compression {
+            Compression::Gzip if rsyncable => members(text).into_iter().flat_map(gzip_member).collect(),
             Compression::Gzip => text.chunks(MEMBER_BYTES).flat_map(gzip_member).collect(),
             Compression::None => text.to_vec(),
         };

@@ -53,6 +53,8 @@ pub struct OutputStyle {
     pub clean: bool,
     /// It was asked for by `-C`: the original then handed `-c` on to its engine, else the word that was typed.
     pub clean_by_letter: bool,
+    /// Compressed files whose unchanged parts stay the same bytes.
+    pub rsyncable: bool,
     pub no_owner: bool,
     pub no_privileges: bool,
     /// Owners by `SET SESSION AUTHORIZATION`.

@@ -226,7 +226,7 @@ async fn dump(
         })?;
 
     let io = |error: crate::store::data_file::Error| refusal_of(&error);
-    let files = MasterFiles::write(&directories.master, &names, &texts).map_err(io)?;
+    let files = MasterFiles::write(&directories.master, &names, &texts, context.request.style.rsyncable).map_err(io)?;
     fleet.publish().await;
     if !fleet.all_well() {
         return Ok(after::failed(context, fleet, &names, &directories).await);

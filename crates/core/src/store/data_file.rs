@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::compress::{CompressPool, MEMBER_BYTES, Member};
+use super::member_ends::MemberEnds;
 use crate::format::index::{IndexEntry, IndexError, IndexWriter};
 use crate::words::job::{FileStamp, TableTotals};
 use crate::words::layout::{Compression, PARTIAL_SUFFIX};
@@ -60,6 +61,8 @@ pub struct DataFile {
     compression: Compression,
     pool: CompressPool,
     buffer: Vec<u8>,
+    /// Members end where the text says so, and not only where they are full.
+    ends: Option<MemberEnds>,
     block_bytes: u64,
     items: Option<mpsc::Sender<Item>>,
     writer: Option<JoinHandle<Result<FinishedFiles, Error>>>,
@@ -179,15 +182,28 @@ impl DataFile {
             compression,
             pool,
             buffer: Vec::with_capacity(MEMBER_BYTES),
+            ends: None,
             block_bytes: 0,
             items: Some(items),
             writer: Some(writer),
         })
     }
 
+    /// For a compressed file of which rsync shall find the unchanged parts.
+    pub fn rsyncable(mut self) -> Self {
+        self.ends = (self.compression == Compression::Gzip).then(MemberEnds::default);
+        self
+    }
+
     /// Appends text. A write error of the thread surfaces here or in [`DataFile::finish`].
     pub async fn write(&mut self, mut text: &[u8]) -> Result<(), Error> {
         self.block_bytes += text.len() as u64;
+        while let Some(length) = self.ends.as_mut().and_then(|ends| ends.next(text)) {
+            let (now, later) = text.split_at(length);
+            self.buffer.extend_from_slice(now);
+            text = later;
+            self.flush_member().await?;
+        }
         while self.buffer.len() + text.len() >= MEMBER_BYTES {
             let (now, later) = text.split_at(MEMBER_BYTES - self.buffer.len());
             self.buffer.extend_from_slice(now);
@@ -230,6 +246,9 @@ impl DataFile {
     }
 
     async fn flush_member(&mut self) -> Result<(), Error> {
+        if let Some(ends) = &mut self.ends {
+            ends.restart();
+        }
         if self.buffer.is_empty() {
             return Ok(());
         }

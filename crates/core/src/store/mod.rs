@@ -2,3 +2,4 @@
 
 pub mod compress;
 pub mod data_file;
+pub mod member_ends;

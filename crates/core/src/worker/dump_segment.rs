@@ -143,6 +143,9 @@ impl SegmentDump {
             .directory
             .join(names.of_instance(DumpFileKind::Index, self.segment.id));
         let mut file = DataFile::create(&path, &index, names.compression, self.pool.clone())?;
+        if self.start.rsyncable {
+            file = file.rsyncable();
+        }
         file.write(&segment_data::file_header(&self.start.encoding)).await?;
         let mut progress = Progress::new(self.segment.instance.content, self.events.clone());
         for (at, table) in self.tables.iter().chain(more).enumerate() {

@@ -77,6 +77,8 @@ pub struct DumpStart {
     pub login: LoginAs,
     pub names: SetNames,
     pub segments: Vec<SegmentTarget>,
+    /// Let members of compressed files end where the text says so.
+    pub rsyncable: bool,
     /// Of the rows, as the server calls it.
     pub encoding: String,
     /// Of the names in front of them.

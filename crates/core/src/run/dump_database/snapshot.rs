@@ -101,6 +101,7 @@ pub(super) async fn take_cut(
                 .iter()
                 .filter_map(|content| segment_target(context, directories, *content))
                 .collect(),
+            rsyncable: context.request.style.rsyncable,
             encoding: rows_in.clone(),
             names_in: names_in(&rows_in, &database.encoding).to_owned(),
             lock_wait_seconds: TABLE_LOCK_WAIT.as_secs(),
