@@ -40,7 +40,6 @@ fn the_console_says_what_the_originals_said_in_their_order() {
 }
 
 #[test]
-#[ignore = "option -T of gpdbrestore is not built yet"]
 fn a_restored_table_brings_back_its_rows_and_leaves_the_others_alone() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);

@@ -50,18 +50,9 @@ pub static CHECKS: &[Check] = &[
 /// Options that the original has and this program has not yet, each with what to do without it.
 #[rustfmt::skip]
 pub static NOT_BUILT: &[(&str, &str)] = &[
-    ("-b", "name the set by its timestamp key with -t"),
-    ("-s", "name the set by its timestamp key with -t"),
     ("-R", "copy the files into place and name the set with -t"),
-    ("-T", "restore the whole set, with --redirect into another database, and copy the table from there"),
-    ("--table-file", "restore the whole set, with --redirect into another database, and copy the tables from there"),
-    ("-S", "restore the whole set, with --redirect into another database, and copy the schema from there"),
-    ("-m", "restore the whole set, with --redirect into another database"),
     ("-G", "run the file gp_global_-1_1_<timestamp key> of the set with psql"),
     ("--restore-stats", "statistics are collected by ANALYZE after the restore"),
-    ("-L", "look into the DDL file of the set"),
-    ("--change-schema", "restore the set with --redirect into another database and copy the tables from there"),
-    ("--truncate", "empty the tables yourself"),
 ];
 
 /// Refused as a bad argument.

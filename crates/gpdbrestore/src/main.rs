@@ -12,6 +12,7 @@ use gpdump_core::cli::program::{self, Begun, Program};
 use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
 use gpdump_core::plan::restore_request::RestoreRequest;
+use gpdump_core::run::restore::Questions;
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::exit::Exit;
 use tokio::runtime::Runtime;
@@ -62,8 +63,9 @@ async fn restore(
     cancel: CancellationToken,
 ) -> anyhow::Result<Exit> {
     let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_RESTORE, &cancel).await? == Answer::Yes);
+    let choose = async |list: String, count: usize| prompt::choose(list, count, &cancel).await;
     let now = || chrono::Local::now().naive_local();
-    Ok(gpdump_core::run::restore::run(environment, request, now, confirm, &cancel).await?)
+    Ok(gpdump_core::run::restore::run(environment, request, now, Questions { confirm, choose }, &cancel).await?)
 }
 
 /// Tasks that still block when the work is over (a read from the terminal) do not keep the program.

@@ -6,7 +6,8 @@ use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::optparse::Parsed;
 use gpdump_core::cli::program::{master_data_directory, verbosity};
 use gpdump_core::gplog::LogLevel;
-use gpdump_core::plan::restore_request::RestoreRequest;
+use gpdump_core::plan::filter::NameList;
+use gpdump_core::plan::restore_request::{RestoreRequest, WhichSet};
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadPrefix, Prefix, TimestampKey};
 use gpdump_core::words::refusal::Refusal;
@@ -29,7 +30,11 @@ pub fn resolve(
 
 fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, Refusal> {
     Ok(RestoreRequest {
-        key: timestamp_key(options.text("-t").unwrap_or_default())?,
+        which: match (options.text("-s"), options.text("-b")) {
+            (Some(database), _) => WhichSet::Latest(database.to_owned()),
+            (_, Some(date)) => WhichSet::Date(date.to_owned()),
+            _ => WhichSet::Key(timestamp_key(options.text("-t").unwrap_or_default())?),
+        },
         master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
             Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
                 .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
@@ -39,6 +44,12 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
             .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))?,
         recreate: options.has("-e"),
         redirect: options.text("--redirect").map(str::to_owned),
+        tables: tables(options)?,
+        schemas: NameList::typed(options.values("-S")),
+        metadata_only: options.has("-m"),
+        truncate: options.has("--truncate"),
+        change_schema: options.text("--change-schema").map(str::to_owned),
+        list_tables: options.has("-L"),
         list_backup: options.has("--list-backup"),
         noplan: options.has("--noplan"),
         analyze: !options.has("--noanalyze"),
@@ -50,6 +61,26 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
     })
+}
+
+/// A list without names does not mean the whole set.
+fn tables(options: &Parsed) -> Result<NameList, Refusal> {
+    let list = match options.text("--table-file") {
+        None => return Ok(NameList::typed(options.values("-T"))),
+        Some(file) => {
+            let text = std::fs::read_to_string(file)
+                .map_err(|error| Refusal::failed(format!("could not read table file \"{file}\": {error}")))?;
+            NameList::of_file(&text, PathBuf::from(file))
+        }
+    };
+    match list.names.is_empty() {
+        false => Ok(list),
+        true => Err(Refusal::failed(format!(
+            "There is no name of a table in file \"{}\"",
+            options.text("--table-file").unwrap_or_default()
+        ))
+        .with_hint("a list without names does not mean the whole set: leave the option out to restore all of it.")),
+    }
 }
 
 /// The texts are those of the original, which looked for 14 digits anywhere first.
@@ -99,12 +130,18 @@ mod tests {
     #[test]
     fn every_built_option_reaches_the_request() {
         let plain = RestoreRequest {
-            key: "20240102030405".parse().unwrap(),
+            which: WhichSet::Key("20240102030405".parse().unwrap()),
             master_data_dir: "/data/master/gpseg-1".into(),
             backup_root: None,
             prefix: Prefix::none(),
             recreate: false,
             redirect: None,
+            tables: NameList::default(),
+            schemas: NameList::default(),
+            metadata_only: false,
+            truncate: false,
+            change_schema: None,
+            list_tables: false,
             list_backup: false,
             noplan: false,
             analyze: true,
@@ -140,6 +177,21 @@ mod tests {
                 ..plain
             }
         );
+    }
+
+    #[test]
+    fn what_is_chosen_of_a_set_reaches_the_request() {
+        let chosen = request("-s shop -T a.t -T a.u -T a.t -S b -m --truncate --change-schema c").unwrap_err();
+        assert_eq!(chosen.text, "-S option cannot be used with --change-schema option");
+        let chosen = request("-s shop -T a.t -T a.u -T a.t -S b -m --truncate").unwrap();
+        assert_eq!(chosen.which, WhichSet::Latest("shop".into()));
+        assert_eq!(chosen.tables, NameList::typed(["a.t", "a.u"]));
+        assert_eq!(chosen.schemas, NameList::typed(["b"]));
+        assert!(chosen.metadata_only && chosen.truncate && chosen.selects() && chosen.has_phases());
+        let chosen = request("-b 20240102 -T a.t --change-schema c").unwrap();
+        assert_eq!(chosen.which, WhichSet::Date("20240102".into()));
+        assert_eq!(chosen.change_schema.as_deref(), Some("c"));
+        assert!(request("-t 20240102030405 -L").unwrap().list_tables);
     }
 
     #[test]

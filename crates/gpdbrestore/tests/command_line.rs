@@ -87,9 +87,8 @@ fn each_kind_of_refusal_has_the_frame_of_the_original() {
              format: YYYYMMDDHHMMSS.') exiting...",
         ),
         (
-            vec!["-a", "-t", "20240102030405", "-T", "public.t1"],
-            "[ERROR]:-gpdbrestore error: option -T is not built yet: restore the whole set, with --redirect into another \
-             database, and copy the table from there",
+            vec!["-a", "-R", "sdw1:/backup/db_dumps/20240102"],
+            "[ERROR]:-gpdbrestore error: option -R is not built yet: copy the files into place and name the set with -t",
         ),
     ] {
         let refused = run(home.path(), &arguments);

@@ -26,6 +26,31 @@ pub async fn confirm(question: &'static str, cancel: &CancellationToken) -> Resu
     }
 }
 
+/// Shows a list and asks once for the number of a line of it.
+pub async fn choose(list: String, count: usize, cancel: &CancellationToken) -> Result<usize, Refusal> {
+    let asking = tokio::task::spawn_blocking(move || ask_number(&list, count, io::stdin().lock(), io::stdout()));
+    tokio::select! {
+        answer = asking => answer.unwrap_or_else(|_| Err(Refusal::failed("the question could not be asked"))),
+        () = cancel.cancelled() => Err(Refusal::known("interrupted while waiting for an answer")),
+    }
+}
+
+fn ask_number(list: &str, count: usize, mut input: impl BufRead, mut output: impl Write) -> Result<usize, Refusal> {
+    let _ = write!(output, "{list} ").and_then(|()| output.flush());
+    let mut line = Vec::new();
+    let read = input
+        .read_until(b'\n', &mut line)
+        .map_err(|e| Refusal::failed(format!("could not read the answer from standard input: {e}")))?;
+    if read == 0 {
+        return Err(Refusal::failed("EOF when reading a line")
+            .with_hint("name the set with -t where nobody can answer, as in a cron job."));
+    }
+    let number = String::from_utf8_lossy(&line).trim().parse::<usize>().ok();
+    number
+        .filter(|number| *number < count)
+        .ok_or_else(|| Refusal::known("Invalid or null input"))
+}
+
 /// Asks until the answer is yes or no.
 pub fn ask(question: &str, mut input: impl BufRead, mut output: impl Write) -> Result<Answer, Refusal> {
     loop {
@@ -53,6 +78,16 @@ pub fn ask(question: &str, mut input: impl BufRead, mut output: impl Write) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_the_list_is_taken_and_nothing_else() {
+        let asked = |input: &str| ask_number("list", 2, input.as_bytes(), Vec::new()).map_err(|refusal| refusal.text);
+        assert_eq!(asked("1\n"), Ok(1));
+        for bad in ["\n", "2\n", "-1\n", "x\n"] {
+            assert_eq!(asked(bad), Err("Invalid or null input".to_owned()));
+        }
+        assert_eq!(asked(""), Err("EOF when reading a line".to_owned()));
+    }
 
     fn asked(input: &str) -> (Result<Answer, Refusal>, String) {
         let mut screen = Vec::new();

@@ -1,8 +1,12 @@
 //! What a restore asks and tells the server that it restores into.
 
+use std::collections::HashMap;
+
+use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog};
-use crate::words::names::{QualifiedName, quote_literal};
+use crate::words::names::{QualifiedName, quote_ident, quote_literal};
+use crate::words::present::{Present, PresentKey, PresentRelation};
 use crate::words::relation::{Distribution, TargetTable};
 
 /// Every table that rows can be loaded into, with how it is spread.
@@ -151,4 +155,187 @@ pub async fn role_exists(session: &Session, name: &str) -> Result<bool, Error> {
         quote_literal(name)
     );
     Ok(session.one(&sql, "looking for a role").await?.is_some())
+}
+
+/// What the database has of objects that a set may define. `sequences` are asked for their values as far as they are there.
+pub async fn read_present(session: &Session, dialect: &Dialect, sequences: &[QualifiedName]) -> Result<Present, Error> {
+    let doing = "reading what the database has";
+    let mut present = Present::default();
+    for row in session
+        .rows("SELECT nspname FROM pg_catalog.pg_namespace", doing)
+        .await?
+    {
+        present.schemas.extend(row.into_iter().next().flatten());
+    }
+    for row in session
+        .rows("SELECT lanname FROM pg_catalog.pg_language", doing)
+        .await?
+    {
+        present.languages.extend(row.into_iter().next().flatten());
+    }
+    if dialect.pg_version.0 >= 90100 {
+        for row in session
+            .rows("SELECT extname FROM pg_catalog.pg_extension", doing)
+            .await?
+        {
+            present.extensions.extend(row.into_iter().next().flatten());
+        }
+    }
+    let external = if dialect.has_relstorage {
+        "c.relstorage = 'x'"
+    } else {
+        "c.relkind = 'f'"
+    };
+    let partitioned = match dialect.partitions {
+        PartitionCatalog::PgPartitionRule => {
+            "EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_partition_rule r \
+             ON r.parchildrelid = i.inhrelid WHERE i.inhparent = c.oid)"
+        }
+        PartitionCatalog::Declarative | PartitionCatalog::None => "c.relkind = 'p'",
+    };
+    let sql = format!(
+        "SELECT n.nspname, c.relname, c.relkind, {external}, {partitioned} FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE {USER_SCHEMAS} AND c.relkind <> 't'"
+    );
+    session
+        .for_each_row(&sql, doing, |row| {
+            if let (Some(schema), Some(name), Some(kind)) = (row.get(0), row.get(1), row.get(2)) {
+                let relation = PresentRelation {
+                    is_table: matches!(kind, "r" | "p" | "f"),
+                    external: row.get(3) == Some("t"),
+                    partitioned: row.get(4) == Some("t"),
+                };
+                present.relations.insert(QualifiedName::new(schema, name), relation);
+            }
+            Ok(())
+        })
+        .await?;
+    let sql = format!(
+        "SELECT n.nspname, t.typname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+         WHERE {USER_SCHEMAS}"
+    );
+    present.types.extend(names(session, &sql, doing).await?);
+    let sql = format!(
+        "SELECT n.nspname, p.proname, p.pronargs FROM pg_catalog.pg_proc p \
+         JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace WHERE {USER_SCHEMAS}"
+    );
+    session
+        .for_each_row(&sql, doing, |row| {
+            if let (Some(schema), Some(name), Some(arguments)) = (row.get(0), row.get(1), row.get(2)) {
+                let arguments = arguments.parse().unwrap_or_default();
+                present.routines.insert((QualifiedName::new(schema, name), arguments));
+            }
+            Ok(())
+        })
+        .await?;
+    let policies = match dialect.pg_version.0 >= 90500 {
+        true => " UNION ALL SELECT polrelid, polname FROM pg_catalog.pg_policy",
+        false => "",
+    };
+    let sql = format!(
+        "SELECT n.nspname, c.relname, a.name FROM (SELECT conrelid AS relid, conname AS name FROM pg_catalog.pg_constraint \
+         UNION ALL SELECT tgrelid, tgname FROM pg_catalog.pg_trigger \
+         UNION ALL SELECT ev_class, rulename FROM pg_catalog.pg_rewrite{policies}) a \
+         JOIN pg_catalog.pg_class c ON c.oid = a.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE {USER_SCHEMAS}"
+    );
+    session
+        .for_each_row(&sql, doing, |row| {
+            if let (Some(schema), Some(table), Some(name)) = (row.get(0), row.get(1), row.get(2)) {
+                let table = QualifiedName::new(schema, table);
+                present.attachments.insert((table, name.to_owned()));
+            }
+            Ok(())
+        })
+        .await?;
+    present.foreign_keys = foreign_keys(session, doing).await?;
+    present.sequence_values = sequence_values(session, &present, sequences).await?;
+    Ok(present)
+}
+
+async fn names(session: &Session, sql: &str, doing: &str) -> Result<Vec<QualifiedName>, Error> {
+    let rows = session.rows(sql, doing).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| match <[_; 2]>::try_from(row) {
+            Ok([Some(schema), Some(name)]) => Some(QualifiedName::new(schema, name)),
+            _ => None,
+        })
+        .collect())
+}
+
+async fn foreign_keys(session: &Session, doing: &str) -> Result<Vec<PresentKey>, Error> {
+    let sql = "SELECT k.conname, n.nspname, c.relname, rn.nspname, rc.relname FROM pg_catalog.pg_constraint k \
+         JOIN pg_catalog.pg_class c ON c.oid = k.conrelid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         JOIN pg_catalog.pg_class rc ON rc.oid = k.confrelid JOIN pg_catalog.pg_namespace rn ON rn.oid = rc.relnamespace \
+         WHERE k.contype = 'f'";
+    let rows = session.rows(sql, doing).await?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|row| match <[_; 5]>::try_from(row) {
+            Ok([Some(name), Some(schema), Some(table), Some(to_schema), Some(to)]) => Some(PresentKey {
+                name,
+                from: QualifiedName::new(schema, table),
+                to: QualifiedName::new(to_schema, to),
+            }),
+            _ => None,
+        })
+        .collect())
+}
+
+async fn sequence_values(
+    session: &Session,
+    present: &Present,
+    sequences: &[QualifiedName],
+) -> Result<HashMap<QualifiedName, i64>, Error> {
+    let mut values = HashMap::new();
+    for sequence in sequences.iter().filter(|name| present.relations.contains_key(name)) {
+        let sql = format!("SELECT last_value FROM {}", sequence.sql());
+        let value = session.one(&sql, &format!("reading sequence {sequence}")).await?;
+        if let Some(value) = value.and_then(|value| value.parse().ok()) {
+            values.insert(sequence.clone(), value);
+        }
+    }
+    Ok(values)
+}
+
+/// A table to be emptied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Truncation {
+    pub table: QualifiedName,
+    /// With everything below it; else its own rows alone, whatever inherits from it.
+    pub with_partitions: bool,
+}
+
+/// Empties tables, all or none.
+pub async fn truncate(session: &Session, dialect: &Dialect, tables: &[Truncation]) -> Result<(), Error> {
+    // Before 8.4 nothing below a table is emptied with it, but for partitions.
+    let has_only = dialect.pg_version.0 >= 80400;
+    let names: Vec<String> = tables
+        .iter()
+        .map(|one| match has_only && !one.with_partitions {
+            true => format!("ONLY {}", one.table.sql()),
+            false => one.table.sql(),
+        })
+        .collect();
+    session
+        .run(&format!("TRUNCATE TABLE {}", names.join(", ")), "emptying tables")
+        .await
+}
+
+/// ANALYZE of one table.
+pub async fn analyze(session: &Session, table: &QualifiedName) -> Result<(), Error> {
+    session
+        .run(&format!("ANALYZE {}", table.sql()), &format!("analyzing table {table}"))
+        .await
+}
+
+/// Makes a schema.
+pub async fn create_schema(session: &Session, name: &str) -> Result<(), Error> {
+    session
+        .run(
+            &format!("CREATE SCHEMA {}", quote_ident(name)),
+            &format!("creating schema {name}"),
+        )
+        .await
 }

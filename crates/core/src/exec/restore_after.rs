@@ -1,17 +1,27 @@
 //! What follows the data: row counts of append-optimized tables on the master, ANALYZE.
 
+use std::collections::BTreeSet;
+
 use crate::db::{Session, error_chain, target};
 use crate::words::dialect::Dialect;
+use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 
-/// Refreshes what the master believes of append-optimized tables.
-pub async fn update_ao_statistics(session: &Session, dialect: &Dialect) -> Result<(), Refusal> {
+/// Refreshes what the master believes of append-optimized tables; `only`: of these.
+pub async fn update_ao_statistics(
+    session: &Session,
+    dialect: &Dialect,
+    only: Option<&BTreeSet<QualifiedName>>,
+) -> Result<(), Refusal> {
     tracing::info!("Updating AO/CO statistics on master");
     let failed = |error: crate::db::Error| {
         tracing::info!("Error updating ao statistics after restore");
         Refusal::failed(error_chain(&error))
     };
-    let tables = target::read_ao_tables(session, dialect).await.map_err(failed)?;
+    let mut tables = target::read_ao_tables(session, dialect).await.map_err(failed)?;
+    if let (Some(tables), Some(only)) = (&mut tables, only) {
+        tables.retain(|table| only.contains(table));
+    }
     match tables {
         Some(tables) if !tables.is_empty() => target::update_ao_statistics(session, &tables).await.map_err(failed),
         _ => {
@@ -38,4 +48,22 @@ pub async fn analyze_database(session: &Session, database: &str) -> bool {
             false
         }
     }
+}
+
+/// ANALYZE of these tables; whether all of it was done.
+pub async fn analyze_tables(session: &Session, database: &str, tables: &[QualifiedName]) -> bool {
+    tracing::info!("Commencing analyze of restored tables in '{database}' database, please wait");
+    for table in tables {
+        if let Err(error) = target::analyze(session, table).await {
+            tracing::warn!("Restore of '{database}' database succeeded but 'ANALYZE' of restored tables failed");
+            tracing::warn!(
+                "Please run ANALYZE manually on restored tables. Failure to run ANALYZE might result in poor database \
+                 performance"
+            );
+            tracing::warn!("{}", error_chain(&error));
+            return false;
+        }
+    }
+    tracing::info!("'Analyze' of restored tables in '{database}' database completed without error");
+    true
 }

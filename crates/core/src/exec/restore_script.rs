@@ -23,6 +23,8 @@ pub struct ScriptContext<'a> {
     pub fallback_encoding: &'a str,
     /// The database was made in this run: what a file drops in front of its entries cannot be there.
     pub fresh: bool,
+    /// Only a part of the set is restored: what the database has stays as it is.
+    pub partial: bool,
     pub batches: Batches,
 }
 
@@ -70,6 +72,7 @@ pub async fn run_script(
         context,
         encoding: "UTF8".to_owned(),
         pending: Vec::new(),
+        passed_over: None,
         outcome: ScriptOutcome::default(),
     };
     // Their settings go with them: a schema that is not there yet may not be set.
@@ -90,6 +93,8 @@ struct Runner<'a> {
     context: ScriptContext<'a>,
     encoding: String,
     pending: Vec<(String, Option<&'a Entry>)>,
+    /// Header of the entry that was found to be there already.
+    passed_over: Option<usize>,
     outcome: ScriptOutcome,
 }
 
@@ -181,6 +186,10 @@ impl<'a> Runner<'a> {
     }
 
     async fn run_one(&mut self, text: &str, entry: Option<&Entry>) -> Result<(), Refusal> {
+        let entry_at = entry.map(|entry| entry.span.start);
+        if entry_at.is_some() && entry_at == self.passed_over {
+            return Ok(());
+        }
         self.outcome.statements += 1;
         let mut result = self.session.run(text, &self.name_of(entry)).await;
         if entry.is_none()
@@ -211,7 +220,11 @@ impl<'a> Runner<'a> {
             Error::Statement { message, .. } => format!("{}: {message}", self.name_of(entry)),
             other => error_chain(other),
         };
-        match expected(text, entry, code) {
+        let is_there = self.context.partial && entry.is_some() && is_already_there(code);
+        if is_there {
+            self.passed_over = entry.map(|entry| entry.span.start);
+        }
+        match is_there || expected(text, entry, code) {
             true => tracing::debug!("Passed over: {message}"),
             false => {
                 if code == "42P07"
@@ -283,6 +296,11 @@ impl<'a> Runner<'a> {
             )),
         }
     }
+}
+
+/// duplicate_table, duplicate_object, duplicate_function, duplicate_schema
+fn is_already_there(code: &str) -> bool {
+    matches!(code, "42P07" | "42710" | "42723" | "42P06")
 }
 
 /// Errors that a sound set meets on a sound server.

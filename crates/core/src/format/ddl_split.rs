@@ -16,9 +16,10 @@
 //! Entries are copied byte for byte. New text is: the title lines, drops at the head of post-data (`drops`), and what
 //! `pg_dump -s` leaves out (`extras`).
 
-mod choose;
+pub(crate) mod choose;
 mod clean;
 mod drops;
+pub(crate) mod excerpt;
 mod extras;
 mod place;
 mod writer;

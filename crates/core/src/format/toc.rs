@@ -48,7 +48,7 @@ impl Setting {
     ];
 
     /// The setting that a statement changes.
-    fn changed_by(statement: &[u8]) -> Option<Setting> {
+    pub(crate) fn changed_by(statement: &[u8]) -> Option<Setting> {
         let mut tokens = Tokens::of(statement);
         if tokens.eat("set") {
             if tokens.eat_all(&["session", "authorization"]) {

@@ -4,3 +4,4 @@ pub mod chain;
 pub mod cluster;
 pub mod date_directories;
 pub mod dump_set;
+pub mod which_set;

@@ -3,6 +3,11 @@
 //! The input types are owned here; `gather` fills them.
 
 pub mod chain;
+pub mod choice;
+pub mod inventory;
+mod mentions;
+pub mod moves;
+pub mod parts;
 pub mod places;
 pub mod routes;
 

@@ -4,13 +4,26 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::filter::NameList;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
+
+/// How the set was named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WhichSet {
+    /// `-t`
+    Key(TimestampKey),
+    /// `-b`: a set of this date directory.
+    Date(String),
+    /// `-s`: the newest of this database.
+    Latest(String),
+}
 
 /// Everything that one run of `gpdbrestore` was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoreRequest {
-    pub key: TimestampKey,
+    pub which: WhichSet,
     /// Absolute.
     pub master_data_dir: PathBuf,
     /// Absolute; `None`: each instance's own data directory.
@@ -20,6 +33,18 @@ pub struct RestoreRequest {
     pub recreate: bool,
     /// The database to restore into, instead of the one in the report.
     pub redirect: Option<String>,
+    /// `-T`, `--table-file`: these tables and no others.
+    pub tables: NameList,
+    /// `-S`: these schemas too.
+    pub schemas: NameList,
+    /// `-m`: definitions without rows.
+    pub metadata_only: bool,
+    /// Empty the tables first.
+    pub truncate: bool,
+    /// The schema that the tables go to.
+    pub change_schema: Option<String>,
+    /// `-L`: only list the tables of the set.
+    pub list_tables: bool,
     /// Only tell which sets are needed.
     pub list_backup: bool,
     /// Of an increment, restore the rows that it holds itself, and nothing else.
@@ -39,4 +64,16 @@ pub struct RestoreRequest {
     /// The command line, joined by blanks.
     pub options_text: String,
     pub verbosity: Verbosity,
+}
+
+impl RestoreRequest {
+    /// Not all of the set is asked for.
+    pub fn selects(&self) -> bool {
+        !self.tables.names.is_empty() || !self.schemas.names.is_empty()
+    }
+
+    /// The definitions before and behind the data are phases of their own, in the log.
+    pub fn has_phases(&self) -> bool {
+        !self.tables.names.is_empty() || self.metadata_only
+    }
 }

@@ -10,6 +10,7 @@ mod mail;
 pub mod restore;
 mod restore_chain;
 pub mod restore_lines;
+mod restore_selection;
 mod script;
 mod set_record;
 

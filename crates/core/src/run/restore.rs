@@ -13,9 +13,12 @@ use tokio_postgres::{CancelToken, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use super::restore_chain::{self, Chain};
+use super::restore_lines::{EnginePlace, Phase};
+use super::restore_selection::{self, Selection};
 use super::{refusal_of, restore_lines};
+use crate::db::target::Truncation;
 use crate::db::{Session, catalog, target};
-use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
+use crate::exec::restore_fleet::{FileOutcome, LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
 use crate::exec::restore_script::{Batches, ScriptContext, ScriptOutcome, encoding_of, run_script};
 use crate::exec::{restore_after, restore_database};
@@ -23,17 +26,21 @@ use crate::format::cdatabase::Cdatabase;
 use crate::format::report::BackupType;
 use crate::format::sql_script::Script;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
-use crate::gather::dump_set;
+use crate::gather::{dump_set, which_set};
+use crate::plan::restore::inventory::Inventory;
+use crate::plan::restore::parts::Files;
 use crate::plan::restore::places::{self, Missing};
 use crate::plan::restore::routes::Routes;
 use crate::plan::restore::{DataFile, DumpSet};
-use crate::plan::restore_request::RestoreRequest;
+use crate::plan::restore_request::{RestoreRequest, WhichSet};
 use crate::words::cluster::{HostName, Instance};
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
+use crate::words::ids::TimestampKey;
 use crate::words::job::{LoadRoute, LoginAs};
-use crate::words::layout::{DumpFileKind, dump_directory};
+use crate::words::layout::{DumpFileKind, InstanceId, dump_directory};
 use crate::words::names::QualifiedName;
+use crate::words::present::Present;
 use crate::words::refusal::Refusal;
 use crate::worker::host_ops;
 use crate::worker::restore_segment::{LoadTarget, RestoreFile, RestoreStart};
@@ -46,18 +53,30 @@ const TOLD_ERRORS: usize = 50;
 /// Longest wait for servers to take cancel requests when the run is stopped.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 
-/// Restores the set that the request names. `now` gives the local time; `confirm` asks whether to go on, and is not called
-/// when the request says that nobody is to be asked.
-pub async fn run(
+/// What a person is asked; nobody is when the request says so.
+#[allow(missing_debug_implementations)]
+pub struct Questions<C, N> {
+    /// Whether to go on.
+    pub confirm: C,
+    /// Which line of a list of so many.
+    pub choose: N,
+}
+
+/// Restores the set that the request names. `now` gives the local time.
+pub async fn run<C, N>(
     environment: &Environment,
     request: &RestoreRequest,
     now: fn() -> NaiveDateTime,
-    confirm: impl AsyncFn() -> Result<bool, Refusal>,
+    questions: Questions<C, N>,
     cancel: &CancellationToken,
-) -> Result<Exit, Refusal> {
+) -> Result<Exit, Refusal>
+where
+    C: AsyncFn() -> Result<bool, Refusal>,
+    N: AsyncFn(String, usize) -> Result<usize, Refusal>,
+{
     let stops = Stops::default();
     tokio::select! {
-        result = restore(environment, request, now, confirm, &stops) => result,
+        result = restore(environment, request, now, questions, &stops) => result,
         // The sessions and the workers went with the future above; what runs on the servers is told to end.
         () = cancel.cancelled() => {
             stops.cancel_all().await;
@@ -66,22 +85,30 @@ pub async fn run(
     }
 }
 
-async fn restore(
+async fn restore<C, N>(
     environment: &Environment,
     request: &RestoreRequest,
     now: fn() -> NaiveDateTime,
-    confirm: impl AsyncFn() -> Result<bool, Refusal>,
+    questions: Questions<C, N>,
     stops: &Stops,
-) -> Result<Exit, Refusal> {
+) -> Result<Exit, Refusal>
+where
+    C: AsyncFn() -> Result<bool, Refusal>,
+    N: AsyncFn(String, usize) -> Result<usize, Refusal>,
+{
     let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
     let around = read_surroundings(&address, &environment.host_full)
         .await
         .map_err(|error| refusal_of(&error))?;
     let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
-    let set = dump_set::read_dump_set(root, &request.prefix, request.key)?;
+    let key = find_key(root, request, &questions.choose).await?;
+    let set = dump_set::read_dump_set(root, &request.prefix, key)?;
+    if request.list_tables {
+        return list_tables(&set);
+    }
     let chain = restore_chain::read(root, request, &set)?;
     if request.list_backup {
-        for line in restore_lines::parameters(request, &set, &around.cluster) {
+        for line in restore_lines::parameters(request, &set, &around.cluster, &[]) {
             tracing::info!("{line}");
         }
         chain.write_plan(&set);
@@ -110,25 +137,56 @@ async fn restore(
             scene.database
         )));
     }
-    for line in restore_lines::parameters(request, &scene.set, &scene.around.cluster) {
+    let fresh = request.recreate || scene.created;
+    // Names are looked up before anybody is asked; a restore of everything reads the files when it needs them.
+    let early = match request.selects() {
+        true => Some(Definitions::read(&scene.set, fresh)?),
+        false => None,
+    };
+    let selection = match &early {
+        Some(definitions) => Selection::read(
+            request,
+            &parse_script(&definitions.pre_data, &definitions.pre_data_path)?,
+        )?,
+        None => None,
+    };
+    let present = match &early {
+        Some(definitions) if !fresh => scene.read_present(selection.as_ref(), definitions).await?,
+        _ => Present::default(),
+    };
+    if let Some(selection) = &selection {
+        selection.check_schema(&present, fresh, request.redirect.as_deref())?;
+    }
+    let named = selection.as_ref().map(Selection::named).unwrap_or_default();
+    for line in restore_lines::parameters(request, &scene.set, &scene.around.cluster, &named) {
         tracing::info!("{line}");
     }
-    if request.confirm && !confirm().await? {
+    if request.confirm && !(questions.confirm)().await? {
         tracing::info!("User abort requested, Exiting...");
         return Ok(Exit::Aborted);
     }
 
-    let definitions = Definitions::read(&scene.set, request.recreate || scene.created)?;
+    let mut definitions = match early {
+        Some(definitions) => definitions,
+        None => Definitions::read(&scene.set, fresh)?,
+    };
+    let mut first_steps = FirstSteps::default();
+    if let Some(selection) = &selection {
+        first_steps = definitions.cut(selection, &present, &scene.database, fresh)?;
+    }
     let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
     let mut fleet = scene.start_fleet().await?;
-    let files = scene.find_files(&scene.set, &mut fleet).await?;
-    let mut older = std::mem::take(&mut scene.chain.older);
-    for member in &mut older {
-        member.files = scene.find_files(&member.set, &mut fleet).await?;
+    let mut files = Vec::new();
+    if !request.metadata_only {
+        files = scene.find_files(&scene.set, &mut fleet).await?;
+        let mut older = std::mem::take(&mut scene.chain.older);
+        for member in &mut older {
+            member.files = scene.find_files(&member.set, &mut fleet).await?;
+        }
+        scene.chain.older = older;
+        scene.chain.write_plan(&scene.set);
     }
-    scene.chain.older = older;
-    scene.chain.write_plan(&scene.set);
 
     stops.changing(&scene.database);
     let mut master = MasterOutcome {
@@ -139,28 +197,19 @@ async fn restore(
     };
     maintenance.close().await;
     let report_directory = scene.report_directory();
-    let arguments = restore_lines::engine_arguments(
-        request,
-        &scene.set,
-        &environment.host_full,
-        scene.around.cluster.master().port,
-        &environment.user,
-        &scene.database,
-        report_directory.as_deref(),
-    );
     if !scene.set.names.prefix.is_empty() {
         tracing::info!("Adding --prefix");
     }
-    match scene.chain.plan.is_empty() {
-        true => tracing::info!("gp_restore commandline: gp_restore {arguments}: "),
-        false => {
-            tracing::info!("Running metadata restore");
-            tracing::info!(
-                "Invoking commandline: gp_restore {arguments} -s {}",
-                dump_set::ddl_path(&scene.set, DumpFileKind::Dump).display()
-            );
-        }
-    }
+    let engine = |phase: Phase<'_>| {
+        let place = EnginePlace {
+            host: &environment.host_full,
+            port: scene.around.cluster.master().port,
+            user: &environment.user,
+            database: &scene.database,
+            report_directory: report_directory.as_deref(),
+        };
+        restore_lines::engine_arguments(request, &scene.set, place, phase)
+    };
 
     let session = scene.open(&scene.database).await?;
     for setting in scene.around.dialect.dump_session_settings() {
@@ -169,31 +218,82 @@ async fn restore(
             .await
             .map_err(|error| refusal_of(&error))?;
     }
-    let mut load = LoadOutcome::default();
-    let data = scene
-        .pre_data_and_data(
-            &session,
-            &pre_data,
-            &definitions,
-            &mut fleet,
-            &files,
-            &mut master,
-            &mut load,
-        )
-        .await;
-    if let Err(failure) = &data {
-        master.failure = Some(failure.text.clone());
+    scene.take_first_steps(&session, &first_steps).await?;
+    let is_full = scene.set.backup_type == BackupType::Full;
+    let has_phases = (request.has_phases() || !scene.chain.plan.is_empty()) && !scene.rows_only();
+    match has_phases {
+        false => tracing::info!("gp_restore commandline: gp_restore {}: ", engine(Phase::Single)),
+        true => {
+            let file = &definitions.pre_data_path;
+            tracing::info!("Running metadata restore");
+            tracing::info!(
+                "Invoking commandline: gp_restore {}",
+                engine(Phase::Metadata { file, full: is_full })
+            );
+        }
     }
-    let all_read = data.is_ok() && load.all_read();
-    if all_read && !scene.rows_only() {
+    let mut load = LoadOutcome::default();
+    let mut existing = BTreeSet::new();
+    if !scene.rows_only() {
         let outcome = scene
-            .run_definitions(&session, &post_data, &definitions.post_data_path, &pre_data)
+            .run_definitions(
+                &session,
+                &pre_data,
+                &definitions.pre_data_path,
+                &pre_data,
+                selection.is_some(),
+            )
+            .await;
+        match outcome {
+            Ok(outcome) => {
+                master.errors.extend(outcome.errors);
+                existing = outcome.existing_tables;
+            }
+            Err(failure) => master.failure = Some(failure.text),
+        }
+    }
+    if has_phases && master.failure.is_none() {
+        tell_end_of_phase(&master);
+        tracing::info!("Expanding parent partitions if any in table filter");
+        if !request.metadata_only && is_full {
+            tracing::info!("gp_restore commandline: gp_restore {}: ", engine(Phase::Data));
+        }
+    }
+    if master.failure.is_none() && !request.metadata_only {
+        let wanted = Wanted {
+            selection: selection.as_ref(),
+            present: &present,
+        };
+        if let Err(failure) = scene
+            .load_rows(&session, &mut fleet, &files, wanted, existing, &mut load)
+            .await
+        {
+            master.failure = Some(failure.text);
+        }
+    }
+    if master.failure.is_none() && load.all_read() && !scene.rows_only() {
+        if has_phases && is_full {
+            if !request.metadata_only {
+                tell_end_of_load(&load);
+            }
+            tracing::info!("Running post data restore");
+            tracing::info!("gp_restore commandline: gp_restore {}: ", engine(Phase::PostData));
+        }
+        let outcome = scene
+            .run_definitions(
+                &session,
+                &post_data,
+                &definitions.post_data_path,
+                &pre_data,
+                selection.is_some(),
+            )
             .await;
         match outcome {
             Ok(outcome) => master.errors.extend(outcome.errors),
             Err(failure) => master.failure = Some(failure.text),
         }
     }
+    let arguments = engine(Phase::Single);
     let records = restore_records::compose(Records {
         set: &scene.set,
         cluster: &scene.around.cluster,
@@ -211,9 +311,86 @@ async fn restore(
     }
     fleet.stop().await;
     let exit = verdict(&master, &load)?;
-    scene.finish(&session).await?;
+    scene.finish(&session, selection.as_ref()).await?;
     session.close().await;
     Ok(exit)
+}
+
+/// The set that is meant.
+async fn find_key(
+    root: &Path,
+    request: &RestoreRequest,
+    choose: &impl AsyncFn(String, usize) -> Result<usize, Refusal>,
+) -> Result<TimestampKey, Refusal> {
+    let date = match &request.which {
+        WhichSet::Key(key) => return Ok(*key),
+        WhichSet::Latest(database) => return which_set::latest_key(root, &request.prefix, database),
+        WhichSet::Date(date) => date,
+    };
+    let keys = which_set::keys_of_date(root, &request.prefix, date)?;
+    if let [only] = keys[..] {
+        return Ok(only);
+    }
+    if !request.confirm {
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        return Err(Refusal::known(format!(
+            "there are {} sets of {date}, and -a says that nobody is to be asked which one: {}",
+            keys.len(),
+            keys.join(", ")
+        ))
+        .with_hint("name the one that is meant with -t"));
+    }
+    let chosen = choose(which_set::choice_list(&keys), keys.len()).await?;
+    keys.get(chosen)
+        .copied()
+        .ok_or_else(|| Refusal::known("Invalid or null input"))
+}
+
+/// `-L`
+fn list_tables(set: &DumpSet) -> Result<Exit, Refusal> {
+    dump_set::require(set, DumpFileKind::Dump)?;
+    let text = dump_set::read_ddl(set, DumpFileKind::Dump)?;
+    let script = parse_script(&text, &dump_set::ddl_path(set, DumpFileKind::Dump))?;
+    for line in restore_selection::list_of_tables(&Inventory::read(&script), set.names.key) {
+        tracing::info!("{line}");
+    }
+    Ok(Exit::Ok)
+}
+
+/// What is done right before the definitions are run.
+#[derive(Debug, Default)]
+struct FirstSteps {
+    notes: Vec<String>,
+    warnings: Vec<String>,
+    schemas: Vec<String>,
+    truncations: Vec<Truncation>,
+}
+
+/// The rows to be loaded, when not all of them.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    selection: Option<&'a Selection>,
+    /// What the database had before.
+    present: &'a Present,
+}
+
+fn tell_end_of_phase(master: &MasterOutcome) {
+    match master.errors.is_empty() {
+        true => tracing::info!("gpdbrestore finished successfully"),
+        false => tracing::warn!(
+            "gpdbrestore finished but ERRORS were found, please check the restore report file for details"
+        ),
+    }
+}
+
+fn tell_end_of_load(load: &LoadOutcome) {
+    let is_good = |file: &FileOutcome| file.refused.is_empty() && file.miscounted.is_empty();
+    match load.files.values().all(is_good) {
+        true => tracing::info!("gpdbrestore finished successfully"),
+        false => tracing::warn!(
+            "gpdbrestore finished but ERRORS were found, please check the restore report file for details"
+        ),
+    }
 }
 
 /// What is known once the set was found.
@@ -255,6 +432,36 @@ impl Definitions {
             post_data: dump_set::read_ddl(set, DumpFileKind::PostData)?,
             post_data_path: dump_set::ddl_path(set, DumpFileKind::PostData),
             cdatabase,
+        })
+    }
+}
+
+impl Definitions {
+    /// Leaves what is asked for.
+    fn cut(
+        &mut self,
+        selection: &Selection,
+        present: &Present,
+        database: &str,
+        fresh: bool,
+    ) -> Result<FirstSteps, Refusal> {
+        let (truncations, warnings) = selection.truncations(present, database)?;
+        let cut = {
+            let pre_data = parse_script(&self.pre_data, &self.pre_data_path)?;
+            let post_data = parse_script(&self.post_data, &self.post_data_path)?;
+            let files = Files {
+                pre_data: &pre_data,
+                post_data: &post_data,
+            };
+            selection.cut(files, present, fresh)?
+        };
+        self.pre_data = cut.pre_data;
+        self.post_data = cut.post_data;
+        Ok(FirstSteps {
+            notes: cut.notes,
+            warnings,
+            schemas: cut.schemas,
+            truncations,
         })
     }
 }
@@ -359,6 +566,7 @@ impl Scene<'_> {
         script: &Script<'_>,
         path: &Path,
         pre_data: &Script<'_>,
+        partial: bool,
     ) -> Result<ScriptOutcome, Refusal> {
         let fallback = encoding_of(pre_data).unwrap_or_else(|| "UTF8".to_owned());
         let context = ScriptContext {
@@ -367,6 +575,7 @@ impl Scene<'_> {
             target_database: &self.database,
             fallback_encoding: &fallback,
             fresh: self.request.recreate || self.created,
+            partial,
             // Definitions before the data are quick; an index or a constraint may take hours.
             batches: if std::ptr::eq(script, pre_data) {
                 Batches::Yes
@@ -377,33 +586,65 @@ impl Scene<'_> {
         run_script(session, script, context).await
     }
 
-    #[allow(clippy::too_many_arguments)]
-    async fn pre_data_and_data(
+    /// What the database has of what is asked for.
+    async fn read_present(&self, selection: Option<&Selection>, definitions: &Definitions) -> Result<Present, Refusal> {
+        let Some(selection) = selection else {
+            return Ok(Present::default());
+        };
+        let script = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
+        let session = self.open(&self.database).await?;
+        let present = target::read_present(&session, &self.around.dialect, &selection.sequences(&script)).await;
+        session.close().await;
+        present.map_err(|error| refusal_of(&error))
+    }
+
+    async fn take_first_steps(&self, session: &Session, steps: &FirstSteps) -> Result<(), Refusal> {
+        for note in &steps.notes {
+            tracing::info!("{note}");
+        }
+        for warning in &steps.warnings {
+            tracing::warn!("{warning}");
+        }
+        for schema in &steps.schemas {
+            tracing::info!("Creating schema {schema}");
+            target::create_schema(session, schema)
+                .await
+                .map_err(|error| refusal_of(&error))?;
+        }
+        if !steps.truncations.is_empty() {
+            target::truncate(session, &self.around.dialect, &steps.truncations)
+                .await
+                .map_err(|error| {
+                    Refusal::failed(format!(
+                        "Failure from truncating tables, {}",
+                        crate::db::error_chain(&error)
+                    ))
+                    .with_hint("no table was emptied and no row was restored")
+                })?;
+        }
+        Ok(())
+    }
+
+    async fn load_rows(
         &self,
         session: &Session,
-        pre_data: &Script<'_>,
-        definitions: &Definitions,
         fleet: &mut RestoreFleet,
         files: &[DataFile],
-        master: &mut MasterOutcome,
+        wanted: Wanted<'_>,
+        mut existing: BTreeSet<QualifiedName>,
         load: &mut LoadOutcome,
     ) -> Result<(), Refusal> {
-        let outcome = match self.rows_only() {
-            true => ScriptOutcome::default(),
-            false => {
-                self.run_definitions(session, pre_data, &definitions.pre_data_path, pre_data)
-                    .await?
-            }
-        };
-        master.errors.extend(outcome.errors);
         let dialect = &self.around.dialect;
-        let tables = target::read_target_tables(session, dialect)
+        let mut tables = target::read_target_tables(session, dialect)
             .await
             .map_err(|error| refusal_of(&error))?;
-        let existing = match self.rows_only() {
-            true => tables.iter().map(|table| table.name.clone()).collect(),
-            false => outcome.existing_tables,
-        };
+        if let Some(selection) = wanted.selection {
+            tables = selection.as_in_set(tables);
+            existing.extend(selection.existing(wanted.present));
+        }
+        if self.rows_only() {
+            existing = tables.iter().map(|table| table.name.clone()).collect();
+        }
         if !self.chain.plan.is_empty() {
             tracing::info!("Running data restore");
             for line in self.chain.plan.iter().filter(|line| !line.tables.is_empty()) {
@@ -411,8 +652,11 @@ impl Scene<'_> {
             }
         }
         let cluster = &self.around.cluster;
-        let routes = self.chain.plan_routes(&self.set, cluster, dialect, &tables, &existing);
-        *load = fleet.load(self.jobs(files, &routes)).await;
+        let mut routes = self.chain.plan_routes(&self.set, cluster, dialect, &tables, &existing);
+        if let Some(selection) = wanted.selection {
+            routes = routes.only(selection.rows());
+        }
+        *load = fleet.load(self.jobs(files, &routes, wanted.selection)).await;
         if load.all_read() {
             let mut differences = compare_rows(&self.set, None, &routes, load);
             for older in &self.chain.older {
@@ -422,12 +666,22 @@ impl Scene<'_> {
             if let Some(file) = load.files.values_mut().next() {
                 file.miscounted.extend(differences);
             }
+            for table in wanted.selection.into_iter().flat_map(Selection::rows) {
+                if !load.rows.contains_key(table) && !load.troubled.contains(table) {
+                    tracing::warn!("Table {table}: no data file of the set has rows of it; it was dumped without rows");
+                }
+            }
         }
         Ok(())
     }
 
     /// What each host is to load.
-    fn jobs(&self, files: &[DataFile], routes: &Routes) -> BTreeMap<HostName, RestoreStart> {
+    fn jobs(
+        &self,
+        files: &[DataFile],
+        routes: &Routes,
+        selection: Option<&Selection>,
+    ) -> BTreeMap<HostName, RestoreStart> {
         let cluster = &self.around.cluster;
         let target = |instance: &Instance, from: &HostName, utility: bool| LoadTarget {
             local: instance.host == *from,
@@ -453,12 +707,14 @@ impl Scene<'_> {
                     default_route: routes.default,
                     routes: routes.exceptions.clone(),
                     choices: choices.clone(),
+                    schema: selection.and_then(Selection::schema),
                 });
                 start.files.push(RestoreFile {
                     content: file.content,
                     path: file.path.clone(),
                     compression: set.names.compression,
                     sha256: file.sha256.clone(),
+                    index: self.index_of(set, file),
                     segment: cluster.primary(file.content).map(|p| target(p, &file.host, true)),
                     only,
                     loads_copies: Some(file.content) == first,
@@ -466,6 +722,15 @@ impl Scene<'_> {
             }
         }
         jobs
+    }
+
+    /// Where the index of a data file lies, if it has one. Its name follows that of the file, whoever wrote it.
+    fn index_of(&self, set: &DumpSet, file: &DataFile) -> PathBuf {
+        let id = InstanceId {
+            content: file.content,
+            dbid: file.dbid,
+        };
+        file.path.with_file_name(set.names.of_instance(DumpFileKind::Index, id))
     }
 
     /// `--noplan` of an increment: the tables are there.
@@ -491,21 +756,33 @@ impl Scene<'_> {
         None
     }
 
-    async fn finish(&self, session: &Session) -> Result<(), Refusal> {
+    async fn finish(&self, session: &Session, selection: Option<&Selection>) -> Result<(), Refusal> {
         // The settings of the set's files end here.
         session
             .run("RESET ALL; SET statement_timeout = 0", "going on after the restore")
             .await
             .map_err(|error| refusal_of(&error))?;
+        let only = selection.map(Selection::all_here);
         if self.request.ao_stats {
-            restore_after::update_ao_statistics(session, &self.around.dialect).await?;
+            restore_after::update_ao_statistics(session, &self.around.dialect, only.as_ref()).await?;
         }
-        if !self.request.analyze {
-            for line in restore_lines::ANALYZE_BYPASSED {
-                tracing::warn!("{line}");
+        // There is nothing to be counted.
+        if self.request.metadata_only {
+            return Ok(());
+        }
+        match selection {
+            _ if !self.request.analyze => {
+                for line in restore_lines::ANALYZE_BYPASSED {
+                    tracing::warn!("{line}");
+                }
             }
-        } else {
-            restore_after::analyze_database(session, &self.database).await;
+            Some(selection) if !selection.heads().is_empty() => {
+                restore_after::analyze_tables(session, &self.database, &selection.heads()).await;
+            }
+            Some(_) => {}
+            None => {
+                restore_after::analyze_database(session, &self.database).await;
+            }
         }
         Ok(())
     }
@@ -523,12 +800,15 @@ fn compare_rows(set: &DumpSet, only: Option<&[String]>, routes: &Routes, load: &
         .map(|(name, _)| name)
         .collect();
     let only: Option<HashSet<&str>> = only.map(|tables| tables.iter().map(String::as_str).collect());
+    let routed: HashSet<&QualifiedName> = routes.exceptions.iter().map(|(name, _)| name).collect();
     let copies = set.segments.len() as u64;
     let mut differences = Vec::new();
     for facts in &manifest.tables {
-        let is_wanted = only
-            .as_ref()
-            .is_none_or(|only| only.contains(facts.table.to_string().as_str()));
+        let is_routed = routes.default != LoadRoute::Skip || routed.contains(&facts.table);
+        let is_wanted = is_routed
+            && only
+                .as_ref()
+                .is_none_or(|only| only.contains(facts.table.to_string().as_str()));
         if !is_wanted || load.troubled.contains(&facts.table) {
             continue;
         }

@@ -49,8 +49,8 @@ pub(super) fn read(root: &Path, request: &RestoreRequest, set: &DumpSet) -> Resu
             false => Ok(Chain::default()),
         };
     }
-    if request.noplan && !request.list_backup {
-        if request.recreate {
+    if (request.noplan || request.metadata_only) && !request.list_backup {
+        if request.recreate && request.noplan {
             return Err(Refusal::known(format!(
                 "--noplan restores the rows of set {} and no definitions, and with -e there would be no table for them",
                 set.names.key
@@ -141,12 +141,9 @@ impl Chain {
 
     /// Tables of the target that a set of the chain should have held, and that no data file had: a sentence each.
     pub(super) fn missing(&self, tables: &[TargetTable], routes: &Routes, load: &LoadOutcome) -> Vec<String> {
-        let skipped: HashSet<&QualifiedName> = routes
-            .exceptions
-            .iter()
-            .filter(|(_, route)| *route == LoadRoute::Skip)
-            .map(|(name, _)| name)
-            .collect();
+        let known: HashMap<&QualifiedName, LoadRoute> =
+            routes.exceptions.iter().map(|(name, route)| (name, *route)).collect();
+        let is_skipped = |name: &QualifiedName| known.get(name).copied().unwrap_or(routes.default) == LoadRoute::Skip;
         let mut source: HashMap<&str, TimestampKey> = HashMap::new();
         for line in &self.plan {
             source.extend(line.tables.iter().map(|table| (table.as_str(), line.key)));
@@ -157,7 +154,7 @@ impl Chain {
                 continue;
             };
             let is_in = load.rows.contains_key(&table.name) || load.troubled.contains(&table.name);
-            if !is_in && !skipped.contains(&table.name) {
+            if !is_in && !is_skipped(&table.name) {
                 sentences.push(format!(
                     "table {}: its rows should be in set {key}, and no data file of that set has them",
                     table.name

@@ -4,34 +4,71 @@ use std::path::Path;
 
 use crate::format::report::BackupType;
 use crate::plan::restore::DumpSet;
-use crate::plan::restore_request::RestoreRequest;
+use crate::plan::restore_request::{RestoreRequest, WhichSet};
 use crate::words::cluster::{Cluster, FaultTolerance};
 use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DUMP_DIR, FileNaming};
 
 const RULE: &str = "------------------------------------------";
 
-/// The parameter table.
-pub fn parameters(request: &RestoreRequest, set: &DumpSet, cluster: &Cluster) -> Vec<String> {
+/// The parameter table. `tables` are those of `-T`.
+pub fn parameters(request: &RestoreRequest, set: &DumpSet, cluster: &Cluster, tables: &[String]) -> Vec<String> {
     let on = |yes: bool| if yes { "On" } else { "Off" };
+    let kind = match (request.metadata_only, set.backup_type, tables.is_empty()) {
+        (true, ..) => "Metadata-Only Restore",
+        (_, BackupType::Incremental, false) => "Incremental Table Restore",
+        (_, BackupType::Incremental, true) => "Incremental Restore",
+        (_, BackupType::Full, false) => "Table Restore",
+        (_, BackupType::Full, true) if !request.schemas.names.is_empty() => "Schema Restore",
+        (_, BackupType::Full, true) => "Full Database",
+    };
     let mut lines = vec![
         RULE.to_owned(),
         "Greenplum database restore parameters".to_owned(),
         RULE.to_owned(),
-        match set.backup_type {
-            BackupType::Full => "Restore type               = Full Database".to_owned(),
-            BackupType::Incremental => "Restore type               = Incremental Restore".to_owned(),
-        },
-        format!("Database to be restored    = {}", set.database),
-        format!("Drop and re-create db      = {}", on(request.recreate)),
-        "Restore method             = Restore specific timestamp".to_owned(),
+        format!("Restore type               = {kind}"),
     ];
+    if tables.is_empty() {
+        lines.push(format!("Database to be restored    = {}", set.database));
+        lines.push(format!("Drop and re-create db      = {}", on(request.recreate)));
+    } else {
+        lines.push(format!("Database name              = {}", set.database));
+        lines.extend([RULE.to_owned(), "Table restore list".to_owned(), RULE.to_owned()]);
+        lines.extend(
+            tables
+                .iter()
+                .map(|table| format!("Table                      = {table}")),
+        );
+    }
+    let schemas = request.schemas.names.iter();
+    lines.extend(schemas.map(|schema| format!("Schema                     = {schema}")));
+    let method = |text: &str| format!("Restore method             = {text}");
+    if tables.is_empty() {
+        lines.push(method("Restore specific timestamp"));
+        if let WhichSet::Latest(_) = request.which {
+            lines.push(method("Search for latest"));
+        }
+    }
     lines.extend(
         request
             .redirect
             .as_ref()
             .map(|name| format!("Redirect Restore database  = {name}")),
     );
+    if !tables.is_empty() {
+        lines.push(method("Specific table restore"));
+    } else if let WhichSet::Date(_) = request.which {
+        lines.push(method("Restore specific date"));
+    }
+    lines.extend(
+        request
+            .change_schema
+            .as_ref()
+            .map(|schema| format!("Restore to schema          = {schema}")),
+    );
+    if request.truncate {
+        lines.push("Truncate tables first      = On".to_owned());
+    }
     lines.extend([
         format!("Restore timestamp          = {}", set.names.key),
         format!(
@@ -51,16 +88,32 @@ pub fn parameters(request: &RestoreRequest, set: &DumpSet, cluster: &Cluster) ->
     lines
 }
 
+/// The runs of `gp_restore` that the original makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase<'a> {
+    Single,
+    /// Definitions before the data; of a full dump nothing else.
+    Metadata {
+        file: &'a Path,
+        full: bool,
+    },
+    Data,
+    PostData,
+}
+
+/// Where the engine of the original is told to work.
+#[derive(Debug, Clone, Copy)]
+pub struct EnginePlace<'a> {
+    pub host: &'a str,
+    pub port: u16,
+    pub user: &'a str,
+    pub database: &'a str,
+    pub report_directory: Option<&'a Path>,
+}
+
 /// The arguments that the original gives to `gp_restore`. We start no such program; scripts look for the line.
-pub fn engine_arguments(
-    request: &RestoreRequest,
-    set: &DumpSet,
-    host: &str,
-    port: u16,
-    user: &str,
-    database: &str,
-    report_directory: Option<&Path>,
-) -> String {
+pub fn engine_arguments(request: &RestoreRequest, set: &DumpSet, place: EnginePlace<'_>, phase: Phase<'_>) -> String {
+    let EnginePlace { host, port, user, .. } = place;
     let date = format!("{DUMP_DIR}/{}", set.names.key.date_dir());
     let directory = match &request.backup_root {
         Some(root) => root.join(date).display().to_string(),
@@ -70,7 +123,7 @@ pub fn engine_arguments(
         "-i -h {host} -p {port} -U {user} --gp-d={directory} --gp-i --gp-k={} --gp-l=p",
         set.names.key
     );
-    if let Some(directory) = report_directory {
+    if let Some(directory) = place.report_directory {
         let directory = directory.display();
         text.push_str(&format!(" --gp-r={directory} --status={directory}"));
     }
@@ -80,18 +133,37 @@ pub fn engine_arguments(
     if !set.names.prefix.is_empty() {
         text.push_str(&format!(" --prefix={}", set.names.prefix));
     }
+    // The originals name temporary files here.
+    if !request.tables.names.is_empty() {
+        text.push_str(" --gp-f=table_list");
+    }
     if set.names.compression == Compression::Gzip {
         text.push_str(" --gp-c");
     }
     let mut name = String::new();
-    for c in database.chars() {
+    for c in place.database.chars() {
         if matches!(c, '\\' | '`' | '$' | '!' | '"') {
             name.push('\\');
         }
         name.push(c);
     }
     text.push_str(&format!(" -d \"{name}\""));
-    if !request.ao_stats {
+    if request.change_schema.is_some() {
+        text.push_str(" --change-schema-file=schema_file");
+    }
+    if !request.schemas.names.is_empty() {
+        text.push_str(" --schema-level-file=schema_file");
+    }
+    match phase {
+        Phase::Single => {}
+        Phase::Metadata { file, full } => {
+            text.push_str(&format!(" -s {}", file.display()));
+            text.push_str(if full { " -P" } else { "" });
+        }
+        Phase::Data => text.push_str(" -a"),
+        Phase::PostData => text.push_str(" -P"),
+    }
+    if !request.ao_stats && matches!(phase, Phase::Single | Phase::Data) {
         text.push_str(" --gp-nostats");
     }
     text
@@ -126,12 +198,18 @@ mod tests {
 
     fn request() -> RestoreRequest {
         RestoreRequest {
-            key: "20240102030405".parse().unwrap(),
+            which: WhichSet::Key("20240102030405".parse().unwrap()),
             master_data_dir: "/data/-1".into(),
             backup_root: None,
             prefix: Prefix::none(),
             recreate: true,
             redirect: Some("other".into()),
+            tables: Default::default(),
+            schemas: Default::default(),
+            metadata_only: false,
+            truncate: false,
+            change_schema: None,
+            list_tables: false,
             list_backup: false,
             noplan: false,
             analyze: true,
@@ -147,7 +225,7 @@ mod tests {
 
     #[test]
     fn the_parameter_table_is_the_originals() {
-        let lines = parameters(&request(), &original_set(2, FileNaming::New), &cluster(2));
+        let lines = parameters(&request(), &original_set(2, FileNaming::New), &cluster(2), &[]);
         let expected = "\
             ------------------------------------------\n\
             Greenplum database restore parameters\n\
@@ -169,7 +247,14 @@ mod tests {
     fn the_line_of_the_engine_is_the_originals() {
         let line = |request: &RestoreRequest, naming, report: Option<&str>, database: &str| {
             let set = original_set(2, naming);
-            engine_arguments(request, &set, "vm", 15432, "gpadmin", database, report.map(Path::new))
+            let place = EnginePlace {
+                host: "vm",
+                port: 15432,
+                user: "gpadmin",
+                database,
+                report_directory: report.map(Path::new),
+            };
+            engine_arguments(request, &set, place, Phase::Single)
         };
         let plain = request();
         let own_root = RestoreRequest {

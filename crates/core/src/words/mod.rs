@@ -14,5 +14,6 @@ pub mod job;
 pub mod layout;
 pub mod names;
 pub mod outcome;
+pub mod present;
 pub mod refusal;
 pub mod relation;

@@ -1,7 +1,7 @@
 //! Reads and unpacks a file of a dump set on its own thread, a few chunks ahead of whoever uses it.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -27,6 +27,86 @@ pub(super) enum Chunk {
     Text(Bytes),
     /// The file was read to its end; its sum, when it was asked for.
     End { sha256: Option<String> },
+    /// The ranges that were asked for have been read.
+    EndOfRanges,
+}
+
+/// Bytes of a file as it lies on disk that can be unpacked alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Range {
+    pub offset: u64,
+    pub length: u64,
+    /// How many bytes they are when unpacked, and their CRC-32.
+    pub check: Option<(u64, Option<u32>)>,
+}
+
+/// Starts to read some ranges, one behind the other.
+pub(super) fn start_ranges(
+    path: PathBuf,
+    compression: Compression,
+    ranges: Vec<Range>,
+) -> io::Result<mpsc::Receiver<Result<Chunk, String>>> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    std::thread::Builder::new().name("read-tables".into()).spawn(move || {
+        let last = match read_ranges(&path, compression, &ranges, &sender) {
+            Ok(true) => Ok(Chunk::EndOfRanges),
+            Ok(false) => return,
+            Err(error) => Err(explain(&error)),
+        };
+        let _ = sender.blocking_send(last);
+    })?;
+    Ok(receiver)
+}
+
+/// False when the receiver is gone.
+fn read_ranges(
+    path: &Path,
+    compression: Compression,
+    ranges: &[Range],
+    sender: &mpsc::Sender<Result<Chunk, String>>,
+) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    for range in ranges.iter().filter(|range| range.length > 0) {
+        file.seek(SeekFrom::Start(range.offset))?;
+        let part = BufReader::with_capacity(READ_BYTES, (&mut file).take(range.length));
+        let mut source: Box<dyn Read> = match compression {
+            Compression::None => Box::new(part),
+            Compression::Gzip => Box::new(MultiGzDecoder::new(part)),
+        };
+        let mut counted = Counted {
+            source: &mut source,
+            bytes: 0,
+            crc: flate2::Crc::new(),
+        };
+        if !send_all(&mut counted, sender)? {
+            return Ok(false);
+        }
+        if let Some((bytes, crc)) = range.check
+            && (counted.bytes != bytes || crc.is_some_and(|crc| crc != counted.crc.sum()))
+        {
+            return Err(io::Error::other(format!(
+                "the {} bytes at byte {} are not those that the index of the file was made for: the file was changed after \
+                 the dump",
+                range.length, range.offset
+            )));
+        }
+    }
+    Ok(true)
+}
+
+struct Counted<'a> {
+    source: &'a mut dyn Read,
+    bytes: u64,
+    crc: flate2::Crc,
+}
+
+impl Read for Counted<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.source.read(buffer)?;
+        self.bytes += bytes as u64;
+        self.crc.update(&buffer[..bytes]);
+        Ok(bytes)
+    }
 }
 
 /// Starts to read. Dropping the receiver stops it.
@@ -154,6 +234,7 @@ mod tests {
             match chunks.recv().await.expect("an end comes before the end")? {
                 Chunk::Text(more) => text.extend_from_slice(&more),
                 Chunk::End { sha256 } => return Ok((text, sha256)),
+                Chunk::EndOfRanges => return Ok((text, None)),
             }
         }
     }
@@ -165,6 +246,37 @@ mod tests {
         assert_eq!(text.len(), 4 + (3 << 20));
         assert_eq!(sum.unwrap(), hex(&Sha256::digest(&packed)));
         assert_eq!(read_back(b"plain", Compression::None).await.unwrap().0, b"plain");
+    }
+
+    #[tokio::test]
+    async fn ranges_are_read_alone_and_held_against_their_sums() {
+        let members = [gzip(b"one\n"), gzip(b"two\n"), gzip(b"2b\n"), gzip(b"three\n")];
+        let packed = members.concat();
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&packed).unwrap();
+        let offset = members[0].len() as u64;
+        let length = (members[1].len() + members[2].len()) as u64;
+        let mut crc = flate2::Crc::new();
+        crc.update(b"two\n2b\n");
+        for (check, good) in [
+            (None, true),
+            (Some((7, Some(crc.sum()))), true),
+            (Some((7, None)), true),
+            (Some((8, None)), false),
+            (Some((7, Some(1))), false),
+        ] {
+            let range = Range { offset, length, check };
+            let mut chunks = start_ranges(file.path().to_owned(), Compression::Gzip, vec![range]).unwrap();
+            let Some(Ok(Chunk::Text(text))) = chunks.recv().await else {
+                panic!("no text")
+            };
+            assert_eq!(&text[..], b"two\n2b\n");
+            match chunks.recv().await.unwrap() {
+                Ok(Chunk::EndOfRanges) => assert!(good, "{check:?}"),
+                Err(error) => assert!(!good && error.contains("changed after the dump"), "{error}"),
+                Ok(other) => panic!("{other:?}"),
+            }
+        }
     }
 
     #[tokio::test]

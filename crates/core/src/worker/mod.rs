@@ -10,3 +10,4 @@ pub mod protocol;
 mod restore_file;
 pub mod restore_segment;
 pub mod serve;
+mod table_ranges;

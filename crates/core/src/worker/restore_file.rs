@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 use tokio_postgres::CopyInSink;
 
 use super::file_reader::{self, Chunk};
-use super::protocol::Event;
+use super::protocol::{Event, LogLevel};
 use super::restore_segment::{Cancels, LoadTarget, LoadedTable, RestoreEvent, RestoreFile, RestoreStart, TableTrouble};
+use super::table_ranges::{self, TableRanges};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{self, RowEncoding};
 use crate::db::{Session, error_chain};
@@ -45,8 +46,24 @@ pub(super) struct FileTotals {
 /// refused is an event.
 pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotals, String> {
     let path = file.path.display().to_string();
-    let mut chunks = file_reader::start(file.path.clone(), file.compression, file.sha256.is_some())
-        .map_err(|error| format!("could not start reading data file \"{path}\": {error}"))?;
+    let mut missing = shared.wanted(&file);
+    let ranges = match &missing {
+        Some(wanted) => ranges_of(shared, &file, wanted).await,
+        None => None,
+    };
+    let (ranges, counted) = match ranges {
+        Some(TableRanges { ranges, totals }) => {
+            // Read to the last of them: the sums come last.
+            missing = None;
+            (Some(ranges), totals)
+        }
+        None => (None, HashMap::new()),
+    };
+    let mut chunks = match ranges {
+        Some(ranges) => file_reader::start_ranges(file.path.clone(), file.compression, ranges),
+        None => file_reader::start(file.path.clone(), file.compression, file.sha256.is_some()),
+    }
+    .map_err(|error| format!("could not start reading data file \"{path}\": {error}"))?;
     let expected_sha256 = file.sha256.clone();
     let mut loader = Loader {
         shared,
@@ -60,13 +77,40 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
     };
     let mut reader = BlockReader::new();
     let about = |error: &dyn std::fmt::Display| format!("data file \"{path}\": {error}");
-    loop {
+    let mut table = None;
+    'file: loop {
         match chunks.recv().await {
             Some(Ok(Chunk::Text(text))) => {
                 reader.push(text);
                 while let Some(event) = reader.next_event().map_err(|e| about(&e))? {
+                    let ended = match &event {
+                        DataEvent::Begin(block) => {
+                            table = Some(block.table.clone());
+                            None
+                        }
+                        DataEvent::End(totals) => table.take().map(|table| (table, *totals)),
+                        _ => None,
+                    };
+                    if let Some((table, totals)) = &ended
+                        && counted.get(table).is_some_and(|counted| counted != totals)
+                    {
+                        return Err(about(&format!(
+                            "its index counts other rows of table {table} than it has"
+                        )));
+                    }
                     loader.take(event).await?;
+                    if let (Some(missing), Some((table, _))) = (&mut missing, &ended) {
+                        missing.remove(table);
+                        // Nothing that is wanted can come any more.
+                        if missing.is_empty() {
+                            break 'file;
+                        }
+                    }
                 }
+            }
+            Some(Ok(Chunk::EndOfRanges)) => {
+                reader.finish_part().map_err(|e| about(&e))?;
+                break;
             }
             Some(Ok(Chunk::End { sha256 })) => {
                 // First the content: "cut off" says more than "the sum is wrong".
@@ -88,6 +132,46 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
     loader.close(Side::Segment).await;
     loader.close(Side::Master).await;
     Ok(loader.totals)
+}
+
+impl Shared {
+    /// The tables to be loaded when it is not all of them.
+    fn wanted(&self, file: &RestoreFile) -> Option<HashSet<QualifiedName>> {
+        if self.start.default_route != LoadRoute::Skip {
+            return None;
+        }
+        let chosen = file.only.and_then(|choice| self.choices.get(choice));
+        let is_wanted = |table: &QualifiedName, route: LoadRoute| {
+            let is_chosen = file.only.is_none() || chosen.is_some_and(|names| names.contains(&table.to_string()));
+            route != LoadRoute::Skip && is_chosen
+        };
+        let wanted = self.routes.iter().filter(|(table, route)| is_wanted(table, **route));
+        Some(wanted.map(|(table, _)| table.clone()).collect())
+    }
+}
+
+/// Without an index, or with one that does not fit, the file is read from its beginning.
+async fn ranges_of(shared: &Shared, file: &RestoreFile, wanted: &HashSet<QualifiedName>) -> Option<TableRanges> {
+    let (path, index, sha256) = (file.path.clone(), file.index.clone(), file.sha256.clone());
+    let wanted = wanted.clone();
+    let found = tokio::task::spawn_blocking(move || table_ranges::find(&path, &index, sha256.as_deref(), &wanted));
+    let error = match found.await {
+        Ok(Ok(ranges)) => return ranges,
+        Ok(Err(error)) => error,
+        Err(panic) => panic.to_string(),
+    };
+    let text = format!(
+        "index \"{}\" cannot be used, so all of the data file is read: {error}",
+        file.index.display()
+    );
+    let _ = shared
+        .events
+        .send(Event::Log {
+            level: LogLevel::Warning,
+            text,
+        })
+        .await;
+    None
 }
 
 struct OpenTarget {
@@ -192,11 +276,18 @@ impl Loader<'_> {
         Ok(())
     }
 
+    fn copy_statement(&self, block: &CopyBlock) -> String {
+        match &self.shared.start.schema {
+            Some(schema) => copy_statement(block, &QualifiedName::new(schema, &block.table.name)),
+            None => copy_statement(block, &block.table),
+        }
+    }
+
     /// Some servers say only behind the first rows that they take none: so this asks with none at all.
     async fn segment_takes(&mut self, block: &CopyBlock) -> Result<bool, String> {
         let doing = format!("trying to load table {}", block.table);
+        let statement = self.copy_statement(block);
         let open = self.open(Side::Segment).await?;
-        let statement = copy_statement(block);
         let rows = open.rows.as_ref().map_or(&RowEncoding::AsSession, |(_, rows)| rows);
         let refused = match copy::copy_in(&open.session, rows, &statement, &doing).await {
             Ok(sink) => {
@@ -222,6 +313,7 @@ impl Loader<'_> {
         let doing = format!("loading table {} from \"{}\"", block.table, self.file.path.display());
         let encoding = self.encoding.clone();
         let with_oids_gone = block.with_oids && self.shared.start.dialect.pg_version.0 >= 120_000;
+        let statement = self.copy_statement(&block);
         let open = self.open(side).await?;
         if with_oids_gone {
             let message = format!("{doing}: its rows begin with object ids, which this server does not have");
@@ -233,7 +325,6 @@ impl Loader<'_> {
                 Err(error) => return Err(format!("{doing}: {}", error_chain(&error))),
             }
         }
-        let statement = copy_statement(&block);
         let rows = open.rows.as_ref().map_or(&RowEncoding::AsSession, |(_, rows)| rows);
         match copy::copy_in(&open.session, rows, &statement, &doing).await {
             Ok(sink) => {
@@ -408,9 +499,9 @@ async fn open_session(shared: &Shared, target: &LoadTarget) -> Result<Session, S
 }
 
 /// Our own statement: the file's may rely on a search path, and its text is in the file's encoding.
-fn copy_statement(block: &CopyBlock) -> String {
+fn copy_statement(block: &CopyBlock, table: &QualifiedName) -> String {
     if !block.with_oids {
-        return copy::copy_in_statement(&block.table, block.columns.as_deref());
+        return copy::copy_in_statement(table, block.columns.as_deref());
     }
     // `copy_in_statement` cannot say it, and the old form is known to all servers that have object ids.
     let columns: Vec<String> = block.columns.iter().flatten().map(|c| quote_ident(c)).collect();
@@ -419,5 +510,5 @@ fn copy_statement(block: &CopyBlock) -> String {
     } else {
         format!(" ({})", columns.join(", "))
     };
-    format!("COPY {}{columns} FROM STDIN WITH OIDS", block.table.sql())
+    format!("COPY {}{columns} FROM STDIN WITH OIDS", table.sql())
 }

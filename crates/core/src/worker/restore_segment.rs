@@ -38,6 +38,9 @@ pub struct RestoreStart {
     /// Tables, as `schema.table`, that `only` of a file can refer to.
     #[serde(default)]
     pub choices: Vec<Vec<String>>,
+    /// Rows go to the table of the same name in this schema.
+    #[serde(default)]
+    pub schema: Option<String>,
 }
 
 /// One data file.
@@ -49,6 +52,8 @@ pub struct RestoreFile {
     pub compression: Compression,
     /// Lower-case hex of the file as it lies there, when a manifest tells it.
     pub sha256: Option<String>,
+    /// Where its index lies, if it has one.
+    pub index: PathBuf,
     /// Where rows with a direct route go.
     pub segment: Option<LoadTarget>,
     /// The tables to take out of it: a place in `choices`; `None`: all.

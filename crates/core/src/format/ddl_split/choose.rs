@@ -22,7 +22,7 @@ fn external_partition(name: &str) -> Option<Oid> {
 }
 
 /// For each entry, whether it is kept.
-pub(super) fn kept(script: &Script, filter: &DefinitionFilter) -> Vec<bool> {
+pub(crate) fn kept(script: &Script, filter: &DefinitionFilter) -> Vec<bool> {
     let mut kept: Vec<bool> = Vec::with_capacity(script.entries().len());
     let mut last = filter.others;
     let is_routine = |name: &ObjectName| name.class == ObjectClass::Routine;
@@ -72,17 +72,6 @@ impl Chooser<'_> {
     fn entry(&self) -> bool {
         use ObjectClass as Class;
         match &self.entry.kind {
-            EntryKind::Table
-            | EntryKind::ExternalTable
-            | EntryKind::ForeignTable
-            | EntryKind::View
-            | EntryKind::MaterializedView
-            | EntryKind::Sequence
-            | EntryKind::SequenceSet
-            | EntryKind::TableAttach
-            | EntryKind::Index
-            | EntryKind::IndexAttach
-            | EntryKind::RowSecurity => self.named(Class::Relation),
             EntryKind::SequenceOwnedBy => {
                 let owner = self.filter.known(Class::SequenceOwner, self.schema(), &self.entry.name);
                 owner.unwrap_or_else(|| self.named(Class::Relation))
@@ -95,36 +84,16 @@ impl Chooser<'_> {
             | EntryKind::Rule
             | EntryKind::Policy
             | EntryKind::PublicationTable => self.on_table(),
-            EntryKind::Type | EntryKind::Domain | EntryKind::ShellType | EntryKind::TypeStorageOptions => {
-                self.named(Class::Type)
-            }
-            EntryKind::Function | EntryKind::Procedure | EntryKind::Aggregate => self.routine(&self.entry.name),
-            EntryKind::Operator => self.named(Class::Operator),
-            EntryKind::OperatorClass => self.named(Class::OperatorClass),
-            EntryKind::OperatorFamily => self.named(Class::OperatorFamily),
-            EntryKind::Conversion => self.named(Class::Conversion),
-            EntryKind::Collation => self.named(Class::Collation),
-            EntryKind::TextSearchConfiguration => self.named(Class::TextSearchConfiguration),
-            EntryKind::TextSearchDictionary => self.named(Class::TextSearchDictionary),
-            EntryKind::TextSearchParser => self.named(Class::TextSearchParser),
-            EntryKind::TextSearchTemplate => self.named(Class::TextSearchTemplate),
-            EntryKind::Statistics => self.named(Class::Statistics),
-            EntryKind::Cast => self.global(Class::Cast),
-            EntryKind::Transform => self.global(Class::Transform),
-            EntryKind::ProceduralLanguage => self.global(Class::Language),
-            EntryKind::Extension => self.global(Class::Extension),
-            EntryKind::Schema => self.global(Class::Schema),
-            EntryKind::Server => self.global(Class::Server),
-            EntryKind::ForeignDataWrapper => self.global(Class::ForeignDataWrapper),
-            EntryKind::Protocol => self.global(Class::Protocol),
-            EntryKind::AccessMethod => self.global(Class::AccessMethod),
-            EntryKind::EventTrigger => self.global(Class::EventTrigger),
-            EntryKind::Publication => self.global(Class::Publication),
             EntryKind::DefaultAcl => self.default_privileges(),
             EntryKind::Acl => self.privilege(),
             // A setting of the file, whatever is in it.
             EntryKind::AoStorageOptions => true,
-            _ => self.filter.others,
+            _ => match object_of(self.entry) {
+                Some(object) if object.class == Class::Routine => self.routine(&object.name),
+                Some(object) if object.class == Class::Relation => self.named(Class::Relation),
+                Some(object) => self.filter.keeps(object.class, &object.schema, &object.name),
+                None => self.filter.others,
+            },
         }
     }
 
@@ -144,10 +113,6 @@ impl Chooser<'_> {
             return *kept;
         }
         self.filter.keeps(class, self.schema(), name)
-    }
-
-    fn global(&self, class: ObjectClass) -> bool {
-        self.filter.keeps(class, "", &self.entry.name)
     }
 
     /// Arguments are printed with the schema of their type, or under a `search_path` without it.
@@ -171,69 +136,28 @@ impl Chooser<'_> {
         }
     }
 
-    /// `ALTER TABLE [ONLY] t ...`, `CREATE TRIGGER n ... ON t`, `CREATE POLICY n ON t`, `CREATE RULE n AS ON e TO t`,
-    /// `CREATE OR REPLACE VIEW v`, `ALTER PUBLICATION p ADD TABLE ONLY t`.
     fn on_table(&self) -> bool {
-        let mut tokens = self.definition();
-        let mut class = ObjectClass::Relation;
-        let found = if tokens.eat("alter") {
-            if tokens.eat("publication") {
-                if !self.filter.others {
-                    return false;
-                }
-                tokens.skip_past("table")
-            } else {
-                tokens.eat("foreign");
-                if tokens.eat("domain") {
-                    class = ObjectClass::Type;
-                    true
-                } else {
-                    tokens.eat("table")
-                }
-            }
-        } else if tokens.eat("create") {
-            match self.entry.kind {
-                EntryKind::Rule if tokens.eat_all(&["rule"]) => tokens.name().is_some() && tokens.skip_past("to"),
-                EntryKind::Rule => tokens.skip_past("view"),
-                _ => {
-                    tokens.eat("constraint");
-                    // The name comes first: it may be a keyword.
-                    tokens.next().is_some() && tokens.name().is_some() && tokens.skip_past("on")
-                }
-            }
-        } else {
-            false
-        };
-        if !found {
-            return self.filter.others;
+        if self.entry.kind == EntryKind::PublicationTable && !self.filter.others {
+            return false;
         }
-        tokens.eat("only");
-        let Some(table) = tokens.name() else {
+        let Some(host) = host_of(self.script, self.entry) else {
             return self.filter.others;
         };
-        let (schema, table) = self.real(table);
-        let is_in = self.filter.keeps(class, &schema, &table);
-        if self.entry.kind == EntryKind::FkConstraint
-            && tokens.eat_all(&["add", "constraint"])
-            && let Some(name) = tokens.name()
-        {
-            let key = format!("{table} {}", text(&unquote(name.name)));
-            return is_in
-                && self
-                    .filter
-                    .known(ObjectClass::ForeignKey, &schema, &key)
-                    .unwrap_or(is_in);
+        let (schema, table) = (&host.object.schema, &host.object.name);
+        let is_in = self.filter.keeps(host.object.class, schema, table);
+        match host.added_constraint {
+            Some(name) if self.entry.kind == EntryKind::FkConstraint => {
+                let key = format!("{table} {name}");
+                let known = self.filter.known(ObjectClass::ForeignKey, schema, &key);
+                is_in && known.unwrap_or(is_in)
+            }
+            _ => is_in,
         }
-        is_in
     }
 
     /// A name of the statement; without a schema it is the entry's.
     fn real(&self, name: Name) -> (String, String) {
-        let schema = match name.schema {
-            Some(schema) => text(&unquote(schema)),
-            None => self.schema().to_owned(),
-        };
-        (schema, text(&unquote(name.name)))
+        real(self.entry, name)
     }
 
     /// `COMMENT ON SCHEMA public` may stand without its object.
@@ -301,6 +225,123 @@ impl Chooser<'_> {
             _ => Tokens::of(b""),
         }
     }
+}
+
+/// The object that an entry defines or says something of, by the name in its header.
+pub(crate) fn object_of(entry: &Entry) -> Option<ObjectName> {
+    use ObjectClass as Class;
+    let (class, in_schema) = match &entry.kind {
+        EntryKind::Table
+        | EntryKind::ExternalTable
+        | EntryKind::ForeignTable
+        | EntryKind::View
+        | EntryKind::MaterializedView
+        | EntryKind::Sequence
+        | EntryKind::SequenceSet
+        | EntryKind::TableAttach
+        | EntryKind::Index
+        | EntryKind::IndexAttach
+        | EntryKind::RowSecurity => (Class::Relation, true),
+        EntryKind::Type | EntryKind::Domain | EntryKind::ShellType | EntryKind::TypeStorageOptions => {
+            (Class::Type, true)
+        }
+        EntryKind::Function | EntryKind::Procedure | EntryKind::Aggregate => (Class::Routine, true),
+        EntryKind::Operator => (Class::Operator, true),
+        EntryKind::OperatorClass => (Class::OperatorClass, true),
+        EntryKind::OperatorFamily => (Class::OperatorFamily, true),
+        EntryKind::Conversion => (Class::Conversion, true),
+        EntryKind::Collation => (Class::Collation, true),
+        EntryKind::TextSearchConfiguration => (Class::TextSearchConfiguration, true),
+        EntryKind::TextSearchDictionary => (Class::TextSearchDictionary, true),
+        EntryKind::TextSearchParser => (Class::TextSearchParser, true),
+        EntryKind::TextSearchTemplate => (Class::TextSearchTemplate, true),
+        EntryKind::Statistics => (Class::Statistics, true),
+        EntryKind::Cast => (Class::Cast, false),
+        EntryKind::Transform => (Class::Transform, false),
+        EntryKind::ProceduralLanguage => (Class::Language, false),
+        EntryKind::Extension => (Class::Extension, false),
+        EntryKind::Schema => (Class::Schema, false),
+        EntryKind::Server => (Class::Server, false),
+        EntryKind::ForeignDataWrapper => (Class::ForeignDataWrapper, false),
+        EntryKind::Protocol => (Class::Protocol, false),
+        EntryKind::AccessMethod => (Class::AccessMethod, false),
+        EntryKind::EventTrigger => (Class::EventTrigger, false),
+        EntryKind::Publication => (Class::Publication, false),
+        _ => return None,
+    };
+    let schema = match in_schema {
+        true => entry.schema.clone().unwrap_or_default(),
+        false => String::new(),
+    };
+    Some(ObjectName::new(class, schema, entry.name.clone()))
+}
+
+/// What an entry hangs on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// A table, view or domain.
+    pub object: ObjectName,
+    /// `ADD CONSTRAINT` of it.
+    pub added_constraint: Option<String>,
+}
+
+/// The object that a default, constraint, trigger, rule, policy or index is on:
+/// `ALTER TABLE [ONLY] t ...`, `CREATE TRIGGER n ... ON t`, `CREATE POLICY n ON t`, `CREATE RULE n AS ON e TO t`,
+/// `CREATE OR REPLACE VIEW v`, `ALTER PUBLICATION p ADD TABLE ONLY t`, `CREATE UNIQUE INDEX i ON t`.
+pub(crate) fn host_of(script: &Script, entry: &Entry) -> Option<Host> {
+    let Some(Item::Statement { text: statement, .. }) = script.items_of(entry).next() else {
+        return None;
+    };
+    let mut tokens = Tokens::of(statement);
+    let mut class = ObjectClass::Relation;
+    let found = if tokens.eat("alter") {
+        if tokens.eat("publication") {
+            tokens.skip_past("table")
+        } else {
+            tokens.eat("foreign");
+            if tokens.eat("domain") {
+                class = ObjectClass::Type;
+                true
+            } else {
+                tokens.eat("table")
+            }
+        }
+    } else if tokens.eat("create") {
+        match entry.kind {
+            EntryKind::Rule if tokens.eat_all(&["rule"]) => tokens.name().is_some() && tokens.skip_past("to"),
+            EntryKind::Rule => tokens.skip_past("view"),
+            EntryKind::Index => tokens.skip_past("index") && tokens.name().is_some() && tokens.eat("on"),
+            _ => {
+                tokens.eat("constraint");
+                // The name comes first: it may be a keyword.
+                tokens.next().is_some() && tokens.name().is_some() && tokens.skip_past("on")
+            }
+        }
+    } else {
+        false
+    };
+    if !found {
+        return None;
+    }
+    tokens.eat("only");
+    let (schema, table) = real(entry, tokens.name()?);
+    let mut added_constraint = None;
+    if tokens.eat_all(&["add", "constraint"]) {
+        added_constraint = tokens.name().map(|name| text(&unquote(name.name)));
+    }
+    Some(Host {
+        object: ObjectName::new(class, schema, table),
+        added_constraint,
+    })
+}
+
+/// A name of an entry's statement; without a schema it is the entry's.
+pub(crate) fn real(entry: &Entry, name: Name) -> (String, String) {
+    let schema = match name.schema {
+        Some(schema) => text(&unquote(schema)),
+        None => entry.schema.clone().unwrap_or_default(),
+    };
+    (schema, text(&unquote(name.name)))
 }
 
 fn text(bytes: &[u8]) -> String {

@@ -3,6 +3,7 @@
 use crate::format::sql_script::Script;
 use crate::format::toc::{Entry, SessionState, Setting};
 
+use super::excerpt::Rewrite;
 use super::is_psql_guard;
 
 /// The original's words; its restore and ours look for them.
@@ -47,6 +48,35 @@ impl<'a> Writer<'a> {
             }
         }
         self.remember(toc.drops.as_ref().map_or(&toc.head_state, |drops| &drops.state_before));
+    }
+
+    /// Title, and these settings alone.
+    pub(super) fn settings_of_head<'s>(&mut self, statements: impl Iterator<Item = &'s [u8]>) {
+        self.out.extend_from_slice(TITLE);
+        self.out.push(b'\n');
+        for statement in statements {
+            self.out.extend_from_slice(statement);
+            self.out.push(b'\n');
+        }
+        self.out.push(b'\n');
+    }
+
+    /// Writes an entry and its settings in other words.
+    pub(super) fn entry_rewritten(&mut self, entry: &Entry, rewrite: Option<&dyn Rewrite>) {
+        let text = self.script.text();
+        for setting in Setting::ALL {
+            let Some(span) = entry.state.get(setting) else { continue };
+            if setting == Setting::SearchPath && entry.schema.is_none() {
+                continue;
+            }
+            let statement = span.of(text);
+            let other = rewrite.and_then(|rewrite| rewrite.setting(entry, setting, statement));
+            self.ensure(setting, other.as_deref().unwrap_or(statement));
+        }
+        let body = entry.span.of(text);
+        let other = rewrite.and_then(|rewrite| rewrite.entry(entry, body));
+        self.out.extend_from_slice(other.as_deref().unwrap_or(body));
+        self.remember_changes(&entry.state, &entry.state_after);
     }
 
     pub(super) fn entry(&mut self, entry: &Entry) {

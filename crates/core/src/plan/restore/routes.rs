@@ -63,6 +63,18 @@ pub fn plan_routes(
     }
 }
 
+impl Routes {
+    /// The routes for some tables of the set alone; everything else in its files is passed over.
+    pub fn only<'a>(self, wanted: impl Iterator<Item = &'a QualifiedName>) -> Routes {
+        let known: HashMap<QualifiedName, LoadRoute> = self.exceptions.into_iter().collect();
+        let route = |table: &QualifiedName| known.get(table).copied().unwrap_or(self.default);
+        Routes {
+            default: LoadRoute::Skip,
+            exceptions: wanted.map(|table| (table.clone(), route(table))).collect(),
+        }
+    }
+}
+
 /// The functions behind the operator classes are PostgreSQL's own and may change with its versions; the old ones of
 /// Greenplum never changed.
 fn same_hash_functions(set: &DumpSet, dialect: &Dialect) -> bool {

@@ -1,0 +1,69 @@
+//! Where the tables that are wanted stand in a data file, by the index beside it.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use super::file_reader::Range;
+use crate::db::error_chain;
+use crate::format::index::Index;
+use crate::words::job::TableTotals;
+use crate::words::names::QualifiedName;
+
+/// What is read of a data file instead of all of it.
+#[derive(Debug)]
+pub(super) struct TableRanges {
+    /// The settings in front of the first table, then the tables.
+    pub ranges: Vec<Range>,
+    /// Rows and bytes of the tables as they were counted when they were dumped.
+    pub totals: HashMap<QualifiedName, TableTotals>,
+}
+
+/// Reads the index of a data file. `Ok(None)`: it has none. An error says why the one it has cannot be used.
+pub(super) fn find(
+    data_file: &Path,
+    index: &Path,
+    sha256: Option<&str>,
+    wanted: &HashSet<QualifiedName>,
+) -> Result<Option<TableRanges>, String> {
+    let file = match File::open(index) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error.to_string()),
+    };
+    let read = Index::read(BufReader::new(file)).map_err(|error| error_chain(&error))?;
+    let name = data_file.file_name().unwrap_or_default().to_string_lossy();
+    if read.header.data_file != name {
+        return Err(format!("it belongs to data file {}", read.header.data_file));
+    }
+    if let Some(sha256) = sha256.filter(|sha256| *sha256 != read.end.file_sha256) {
+        return Err(format!(
+            "it says that the SHA-256 of its data file is {}, the manifest of the set says {sha256}",
+            read.end.file_sha256
+        ));
+    }
+    let size = std::fs::metadata(data_file).map_err(|error| error.to_string())?.len();
+    if size != read.end.file_size {
+        return Err(format!(
+            "it says that its data file has {} bytes, and it has {size}",
+            read.end.file_size
+        ));
+    }
+    let first = read.tables.first().map_or(0, |entry| entry.offset);
+    let mut ranges = vec![Range {
+        offset: 0,
+        length: first,
+        check: None,
+    }];
+    let mut totals = HashMap::new();
+    for entry in read.tables.into_iter().filter(|entry| wanted.contains(&entry.table)) {
+        ranges.push(Range {
+            offset: entry.offset,
+            length: entry.length,
+            check: Some((entry.block_bytes, entry.block_crc)),
+        });
+        totals.insert(entry.table, entry.totals);
+    }
+    Ok(Some(TableRanges { ranges, totals }))
+}

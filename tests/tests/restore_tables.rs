@@ -1,0 +1,404 @@
+//! Some tables or schemas of a set, restored alone.
+
+use std::fs;
+
+use gpdump_testkit::compare::{Snapshot, assert_same};
+use gpdump_testkit::{Cluster, ClusterSpec, Finished, Program};
+use gpdump_tests::{DEMO, assert_lines_in_order, dump, dump_files, golden, restore};
+
+/// Where single tables go, to be looked at without the others.
+const OTHER: &str = "picked";
+
+fn warehouse() -> Cluster {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.load_warehouse(DEMO);
+    cluster
+}
+
+fn run(cluster: &Cluster, key: &str, more: &[&str]) -> Finished {
+    Program::new("gpdbrestore", cluster)
+        .args(["-a", "-t", key])
+        .args(more.iter().copied())
+        .run()
+}
+
+#[track_caller]
+fn refused(cluster: &Cluster, key: &str, more: &[&str], words: &str) {
+    let end = run(cluster, key, more).expect_status(2);
+    assert!(end.stdout.contains(words), "{words:?} is not in\n{}", end.stdout);
+}
+
+fn one(cluster: &Cluster, database: &str, sql: &str) -> String {
+    cluster.sql(database, sql).remove(0).remove(0).unwrap_or_default()
+}
+
+/// Rows of a table on all segments.
+fn count(cluster: &Cluster, database: &str, table: &str) -> i64 {
+    let counts = cluster.row_holders().into_iter().map(|holder| {
+        let count = holder.sql(database, &format!("SELECT count(*) FROM {table}"));
+        count[0][0]
+            .as_deref()
+            .and_then(|n| n.parse::<i64>().ok())
+            .expect("a count")
+    });
+    counts.sum()
+}
+
+#[test]
+fn a_dropped_table_comes_back_whole() {
+    let cluster = warehouse();
+    // They would be given to what is created anew, as to any table.
+    cluster.sql(
+        DEMO,
+        "ALTER DEFAULT PRIVILEGES IN SCHEMA sales REVOKE SELECT ON TABLES FROM \"reader of sales\"",
+    );
+    let before = Snapshot::take(&cluster, DEMO);
+    let key = dump(&cluster, &[]);
+    cluster.sql(
+        DEMO,
+        "DROP TABLE sales.line; DROP TABLE public.numbered; DROP TABLE sales.orders_2021_eu; DROP TABLE public.child",
+    );
+    restore(&cluster, &key, &["-T", "sales.line", "-T", "public.numbered"]);
+    let file = cluster.master_data_dir().join("tables");
+    fs::write(&file, "sales.orders_2021_eu\r\n\npublic.child\n").expect("a list");
+    restore(&cluster, &key, &["--table-file", &file.display().to_string()]);
+    let after = Snapshot::take(&cluster, DEMO);
+    assert_same(&before.gathered(), &after.gathered());
+}
+
+#[test]
+fn a_table_goes_into_an_empty_database_with_what_it_needs() {
+    let cluster = warehouse();
+    let key = dump(&cluster, &[]);
+    let end = run(
+        &cluster,
+        &key,
+        &["--redirect", OTHER, "-T", "sales.invoice", "-T", "sales.orders"],
+    )
+    .expect_status(0);
+    assert!(
+        end.stdout
+            .contains("Foreign key invoice_customer_id_fkey of sales.invoice is left out: table sales.customer"),
+        "{}",
+        end.stdout
+    );
+    assert_eq!(
+        count(&cluster, OTHER, "sales.invoice"),
+        count(&cluster, DEMO, "sales.invoice")
+    );
+    assert_eq!(
+        count(&cluster, OTHER, "sales.orders"),
+        count(&cluster, DEMO, "sales.orders")
+    );
+    let relations = "SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class c JOIN pg_namespace n \
+        ON n.oid = relnamespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' AND relkind NOT IN ('c', 't')";
+    assert_eq!(
+        one(&cluster, OTHER, relations),
+        "Invoice by Amount invoice invoice_pkey invoice_via orders orders_2020 orders_2020_day_idx orders_2021 \
+         orders_2021_day_idx orders_2021_eu orders_2021_eu_day_idx orders_2021_rest orders_2021_rest_day_idx orders_2021_us \
+         orders_2021_us_day_idx orders_day orders_rest orders_rest_day_idx"
+    );
+    assert_eq!(
+        one(
+            &cluster,
+            OTHER,
+            "SELECT has_table_privilege('reader of sales', 'sales.orders', 'SELECT')"
+        ),
+        "t"
+    );
+}
+
+#[test]
+fn the_lines_are_those_of_the_originals() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.sql("postgres", "CREATE DATABASE demo");
+    cluster.sql(DEMO, "CREATE TABLE public.fk_child (a int)");
+    let key = dump(&cluster, &[]);
+    cluster.sql(DEMO, "DROP TABLE public.fk_child");
+    let end = run(&cluster, &key, &["-T", "public.fk_child"]).expect_status(0);
+    let said = gpdump_testkit::console::redacted(&end.stdout);
+    // What the originals met with errors (functions that were there, drops of what was not) goes well here.
+    let lines: Vec<String> = golden("gp5-01-full/restore-table.console.txt")
+        .into_iter()
+        .filter(|line| !line.contains("gp_restore -i") && !line.contains("finished"))
+        .filter(|line| !line.contains("Starting gpdbrestore"))
+        .filter(|line| !line.contains("AO/CO tables"))
+        .collect();
+    assert_lines_in_order(&lines, &said);
+    let list = run(&cluster, &key, &["-L"]).expect_status(0);
+    assert!(list.stdout.contains("-Table public.fk_child Owner "), "{}", list.stdout);
+}
+
+#[test]
+fn rows_are_added_to_a_table_that_is_there_or_replace_its_rows() {
+    let cluster = warehouse();
+    let before = Snapshot::take(&cluster, DEMO);
+    let key = dump(&cluster, &[]);
+    let rows = count(&cluster, DEMO, "public.wide");
+    assert!(rows > 0);
+    let end = run(&cluster, &key, &["-T", "public.wide"]).expect_status(0);
+    assert!(
+        end.stdout
+            .contains("Table public.wide exists: its definition stays as it is, and the rows of the set are added"),
+        "{}",
+        end.stdout
+    );
+    assert_eq!(count(&cluster, DEMO, "public.wide"), 2 * rows);
+    restore(&cluster, &key, &["-T", "public.wide", "--truncate"]);
+    restore(&cluster, &key, &["-T", "sales.orders", "--truncate"]);
+    // What inherits from a table keeps its rows.
+    restore(&cluster, &key, &["-T", "public.parent", "--truncate"]);
+    let after = Snapshot::take(&cluster, DEMO);
+    assert_same(&before.gathered(), &after.gathered());
+}
+
+#[test]
+fn a_table_that_others_refer_to_is_not_emptied() {
+    let cluster = warehouse();
+    let before = Snapshot::take(&cluster, DEMO);
+    let key = dump(&cluster, &[]);
+    let end = run(
+        &cluster,
+        &key,
+        &["-T", "sales.customer", "-T", "public.wide", "--truncate"],
+    )
+    .expect_status(2);
+    assert!(
+        end.stdout.contains(
+            "Failure from truncating tables, Could not truncate table demo.\"sales\".\"customer\": foreign key \
+             \"invoice_customer_id_fkey\" of table sales.invoice refers to it"
+        ),
+        "{}",
+        end.stdout
+    );
+    assert_same(&before, &Snapshot::take(&cluster, DEMO));
+}
+
+#[test]
+fn a_schema_comes_back_with_everything_in_it() {
+    let cluster = warehouse();
+    let before = Snapshot::take(&cluster, DEMO);
+    let key = dump(&cluster, &[]);
+    cluster.sql(DEMO, "DROP SCHEMA \"Odd Schema\" CASCADE");
+    restore(&cluster, &key, &["-S", "Odd Schema"]);
+    assert_same(&before, &Snapshot::take(&cluster, DEMO));
+    cluster.sql(DEMO, "DROP SCHEMA \"Odd Schema\" CASCADE; DROP TABLE public.wide");
+    restore(&cluster, &key, &["-S", "Odd Schema", "-T", "public.wide"]);
+    assert_same(&before, &Snapshot::take(&cluster, DEMO));
+}
+
+#[test]
+fn definitions_come_without_rows() {
+    let cluster = warehouse();
+    let key = dump(&cluster, &[]);
+    restore(&cluster, &key, &["-m", "--redirect", OTHER]);
+    assert_eq!(count(&cluster, OTHER, "public.wide"), 0);
+    assert_eq!(
+        one(
+            &cluster,
+            OTHER,
+            "SELECT count(*) FROM pg_indexes WHERE indexname = 'invoice_via'"
+        ),
+        "1"
+    );
+}
+
+#[test]
+fn tables_go_to_another_schema_with_all_that_is_theirs() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.sql("postgres", "CREATE DATABASE demo");
+    cluster.sql(
+        DEMO,
+        "CREATE SCHEMA cat; CREATE TYPE cat.mood AS ENUM ('a', 'b'); \
+         CREATE FUNCTION cat.stamp() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TABLE cat.t (id serial PRIMARY KEY, m cat.mood DEFAULT 'a', note text DEFAULT 'cat.t' CHECK (note <> '')); \
+         CREATE INDEX t_m ON cat.t (m); COMMENT ON TABLE cat.t IS 'a cat.t'; \
+         CREATE TRIGGER stamp BEFORE INSERT ON cat.t FOR EACH ROW EXECUTE FUNCTION cat.stamp(); \
+         CREATE TABLE cat.left_alone (id int REFERENCES cat.t); SELECT nextval('cat.t_id_seq'); CREATE SCHEMA \"New \"\"x\"",
+    );
+    for content in 0..2 {
+        cluster.segment_sql(
+            content,
+            DEMO,
+            "INSERT INTO cat.t (id, m) SELECT g, 'b' FROM generate_series(1, 20) g",
+        );
+    }
+    let key = dump(&cluster, &[]);
+    let new = "New \"x";
+    restore(&cluster, &key, &["-T", "cat.t", "--change-schema", new]);
+    let table = "\"New \"\"x\".t";
+    assert_eq!(count(&cluster, DEMO, table), 40);
+    assert_eq!(count(&cluster, DEMO, "cat.t"), 40);
+    assert_eq!(
+        one(
+            &cluster,
+            DEMO,
+            &format!(
+                "SELECT obj_description('{table}'::regclass) || ', ' || pg_get_serial_sequence('{table}', 'id') || ', ' \
+                 || (SELECT string_agg(pg_get_expr(adbin, adrelid), ', ' ORDER BY adnum) FROM pg_attrdef \
+                 WHERE adrelid = '{table}'::regclass) || ', ' || (SELECT string_agg(indexdef, ', ' ORDER BY indexdef) \
+                 FROM pg_indexes WHERE schemaname = 'New \"x') || ', ' || (SELECT tgfoid::regproc FROM pg_trigger \
+                 WHERE tgrelid = '{table}'::regclass AND NOT tgisinternal)"
+            )
+        ),
+        "a cat.t, \"New \"\"x\".t_id_seq, nextval('\"New \"\"x\".t_id_seq'::regclass), 'a'::cat.mood, 'cat.t'::text, \
+         CREATE INDEX t_m ON \"New \"\"x\".t USING btree (m), CREATE UNIQUE INDEX t_pkey ON \"New \"\"x\".t USING btree \
+         (id), cat.stamp"
+    );
+    // Emptied is the table that is filled.
+    restore(&cluster, &key, &["-T", "cat.t", "--change-schema", new, "--truncate"]);
+    assert_eq!(count(&cluster, DEMO, table), 40);
+    assert_eq!(count(&cluster, DEMO, "cat.t"), 40);
+    refused(
+        &cluster,
+        &key,
+        &["-T", "cat.t", "--change-schema", "nosuch"],
+        "Cannot restore tables to schema nosuch: schema does not exist",
+    );
+    let end = run(
+        &cluster,
+        &key,
+        &["-T", "cat.t", "--change-schema", "made", "--redirect", OTHER],
+    )
+    .expect_status(0);
+    assert!(end.stdout.contains("Creating schema made"), "{}", end.stdout);
+    assert_eq!(count(&cluster, OTHER, "made.t"), 40);
+}
+
+#[test]
+fn names_that_the_set_does_not_have_change_nothing() {
+    let cluster = warehouse();
+    let before = Snapshot::take(&cluster, DEMO);
+    let key = dump(&cluster, &[]);
+    let view = "Tables ['sales.open_invoices'] not found in backup";
+    refused(&cluster, &key, &["-T", "sales.open_invoices"], view);
+    refused(
+        &cluster,
+        &key,
+        &["-S", "nosuch", "--truncate"],
+        "Schemas ['nosuch'] not found in backup",
+    );
+    refused(
+        &cluster,
+        &key,
+        &["-T", "wide"],
+        "No schema name supplied for wide, removing from list of tables to restore",
+    );
+    let file = cluster.master_data_dir().join("tables");
+    fs::write(&file, "\n\n").expect("a list");
+    refused(
+        &cluster,
+        &key,
+        &["--table-file", &file.display().to_string()],
+        "There is no name of a table in file",
+    );
+    assert_same(&before, &Snapshot::take(&cluster, DEMO));
+}
+
+#[test]
+fn with_its_index_one_table_is_read_and_a_damaged_other_does_not_matter() {
+    let cluster = warehouse();
+    let before = Snapshot::take(&cluster, DEMO);
+    let key = dump(&cluster, &[]);
+    cluster.sql(DEMO, "DROP TABLE public.wide");
+    let files = dump_files(&cluster);
+    let is_data = |name: &str| name.ends_with(&format!("{key}.gz")) && !name.contains("dump_-1_1");
+    let mut damaged = 0;
+    for path in &files {
+        if !is_data(&path.file_name().unwrap_or_default().to_string_lossy()) {
+            continue;
+        }
+        let mut bytes = fs::read(path).expect("a data file");
+        // In the block of the first table, which lies in "Odd Schema".
+        let index = fs::read_to_string(path.to_string_lossy().replace(".gz", "_index")).expect("its index");
+        let line = index.lines().nth(1).expect("a table");
+        assert!(!line.contains("\"wide\""), "{line}");
+        let number = |name: &str| {
+            let (_, rest) = line.split_once(&format!("\"{name}\":")).expect("a number");
+            rest.split(',')
+                .next()
+                .and_then(|n| n.parse::<usize>().ok())
+                .expect("a number")
+        };
+        let at = number("offset") + number("length") / 2;
+        bytes[at] ^= 0x55;
+        fs::write(path, bytes).expect("a damaged file");
+        damaged += 1;
+    }
+    assert_eq!(damaged, 2);
+    restore(&cluster, &key, &["-T", "public.wide"]);
+    assert_same(&before, &Snapshot::take(&cluster, DEMO));
+    // Without the index the file is read from its beginning.
+    for path in files.iter().filter(|path| path.to_string_lossy().ends_with("_index")) {
+        fs::remove_file(path).expect("an index");
+    }
+    cluster.sql(DEMO, "DROP TABLE public.wide");
+    run(&cluster, &key, &["-T", "public.wide"]).expect_status(2);
+}
+
+#[test]
+fn the_newest_whole_set_of_a_database_is_found_and_a_date_asks() {
+    let cluster = Cluster::start(ClusterSpec::segments(1));
+    cluster.sql("postgres", "CREATE DATABASE demo");
+    cluster.sql("postgres", "CREATE DATABASE other");
+    cluster.sql(DEMO, "CREATE TABLE public.t (a int)");
+    let first = dump(&cluster, &[]);
+    let second = dump(&cluster, &[]);
+    Program::new("gpcrondump", &cluster)
+        .args(["-a", "-x", "other"])
+        .run()
+        .expect_status(0);
+    let latest = |status| {
+        Program::new("gpdbrestore", &cluster)
+            .args(["-a", "-e", "-s", DEMO])
+            .run()
+            .expect_status(status)
+    };
+    let end = latest(0);
+    assert!(
+        end.stdout
+            .contains(&format!("-Identified latest dump timestamp for demo as {second}")),
+        "{}",
+        end.stdout
+    );
+    // A set that is not whole is no set.
+    let manifest = dump_files(&cluster)
+        .into_iter()
+        .find(|path| path.to_string_lossy().ends_with(&format!("{second}_manifest.json")));
+    fs::remove_file(manifest.expect("a manifest")).expect("it goes");
+    let end = latest(0);
+    assert!(
+        end.stdout.contains(&format!("Dump set {second} is not whole")),
+        "{}",
+        end.stdout
+    );
+    assert!(end.stdout.contains(&format!("demo as {first}")), "{}", end.stdout);
+    let date = &first[..8];
+    let end = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-e", "-b", date])
+        .run()
+        .expect_status(2);
+    assert!(
+        end.stdout.contains(&format!("sets of {date}, and -a says")),
+        "{}",
+        end.stdout
+    );
+    let end = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-e", "-b", "20200101"])
+        .run()
+        .expect_status(2);
+    assert!(
+        end.stdout.contains("db_dumps/20200101 does not exist"),
+        "{}",
+        end.stdout
+    );
+    let end = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-s", "nosuch"])
+        .run()
+        .expect_status(2);
+    assert!(
+        end.stdout.contains("No report files located with database nosuch"),
+        "{}",
+        end.stdout
+    );
+}
