@@ -34,7 +34,7 @@ fn one(cluster: &Cluster, database: &str, sql: &str) -> String {
 
 /// Rows of a table on all segments.
 fn count(cluster: &Cluster, database: &str, table: &str) -> i64 {
-    let counts = cluster.row_holders().into_iter().map(|holder| {
+    let counts = cluster.row_holders().iter().map(|holder| {
         let count = holder.sql(database, &format!("SELECT count(*) FROM {table}"));
         count[0][0]
             .as_deref()
