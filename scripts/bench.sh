@@ -5,7 +5,7 @@
 #   floor    COPY ... TO STDOUT of the same tables, thrown away: what the server needs
 #   ours     gpcrondump / gpdbrestore
 #   theirs   pg_dump -Fd -j / pg_restore -j
-# A plain PostgreSQL server is started for it. GPDUMP_BIN_DIR names programs built already. BENCH_ROUNDS (default 3) rounds; the median of each is compared.
+# BENCH_OPTIONS (such as -z) go to gpcrondump. A plain PostgreSQL server is started for it. GPDUMP_BIN_DIR names programs built already. BENCH_ROUNDS (default 3) rounds; the median of each is compared.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${BENCH_ROUNDS:-3} jobs=${BENCH_JOBS:-2} rows=${BENCH_ROWS:-3000000} small=${BENCH_TABLES:-2000}
@@ -79,7 +79,8 @@ for kind in mixed wide small; do
     mkdir -m 777 "$work/dump"
     next_key
     f=$(floor "$db")
-    o=$(timed "$gpcrondump" -a -H -x "$db" -u "$work/dump" -K $key)
+    # shellcheck disable=SC2086
+    o=$(timed "$gpcrondump" -a -H -x "$db" -u "$work/dump" -K $key ${BENCH_OPTIONS:-})
     t=$(timed pg_dump -Fd -Z1 -j "$jobs" -f "$work/fd" "$db")
     r=$(timed "$gpdbrestore" -a -e --noanalyze -t $key -u "$work/dump")
     psql -Xq -d postgres -c "DROP DATABASE IF EXISTS bench_copy" -c "CREATE DATABASE bench_copy"
