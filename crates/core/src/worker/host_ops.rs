@@ -17,6 +17,9 @@ pub enum DirectoryError {
     Write(PathBuf, #[source] std::io::Error),
 }
 
+/// Directories above a dump directory that may be new with it: `db_dumps`, and the root that `-u` names.
+const NEW_LEVELS: usize = 3;
+
 /// Makes the directory and those above it (mode 0700), writes a byte into an unnamed file there, asks for free space.
 pub fn prepare_directory(directory: &Path) -> Result<DirectoryState, DirectoryError> {
     let created = !directory.is_dir();
@@ -29,6 +32,15 @@ pub fn prepare_directory(directory: &Path) -> Result<DirectoryState, DirectoryEr
     let write = |source| DirectoryError::Write(directory.to_owned(), source);
     let mut probe = tempfile::tempfile_in(directory).map_err(write)?;
     probe.write_all(b"x").map_err(write)?;
+    if created {
+        // Files that are synced are still lost when the directory above forgets this one: its name, and those of the
+        // directories made with it, must be on disk too. One that may not be read cannot be synced by us.
+        for above in directory.ancestors().skip(1).take(NEW_LEVELS) {
+            if let Ok(handle) = std::fs::File::open(above) {
+                handle.sync_all().map_err(write)?;
+            }
+        }
+    }
     let space = rustix::fs::statvfs(directory).map_err(|errno| write(errno.into()))?;
     let device = std::fs::metadata(directory).map_err(write)?.dev();
     Ok(DirectoryState {
