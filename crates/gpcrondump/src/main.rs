@@ -6,6 +6,7 @@ mod request;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use gpdump_core::cli::pid_lock::{PidLock, PidLockError};
@@ -15,7 +16,6 @@ use gpdump_core::cli::signals::cancel_on_signals;
 use gpdump_core::plan::dump_request::DumpRequest;
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::exit::Exit;
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 static PROGRAM: Program = Program {
@@ -29,7 +29,7 @@ static PROGRAM: Program = Program {
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
     let exit = if program::is_worker(&argv) {
-        in_runtime(program::serve_as_worker()).unwrap_or(Exit::Failed)
+        program::in_runtime(Duration::ZERO, program::serve_as_worker()).unwrap_or(Exit::Failed)
     } else {
         match program::begin(&PROGRAM, &argv) {
             Err(exit) => exit,
@@ -59,22 +59,15 @@ fn work(begun: &Begun) -> anyhow::Result<Exit> {
         }
         Err(error) => return Err(error.into()),
     };
-    in_runtime(async {
+    program::in_runtime(program::LAST_WRITES, async {
         let cancel = cancel_on_signals().context("could not listen for signals")?;
         dump(&begun.environment, &request, cancel).await
-    })?
+    })
+    .context("could not start the threads of the program")?
 }
 
 async fn dump(environment: &Environment, request: &DumpRequest, cancel: CancellationToken) -> anyhow::Result<Exit> {
     let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_DUMP, &cancel).await? == Answer::Yes);
     let now = || chrono::Local::now().naive_local();
     Ok(gpdump_core::run::dump::run(environment, request, now, confirm, &cancel).await?)
-}
-
-/// Tasks that still block when the work is over (a read from the terminal) do not keep the program.
-fn in_runtime<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = Runtime::new().context("could not start the threads of the program")?;
-    let result = runtime.block_on(work);
-    runtime.shutdown_background();
-    Ok(result)
 }

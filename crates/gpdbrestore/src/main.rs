@@ -6,6 +6,7 @@ mod request;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use gpdump_core::cli::program::{self, Begun, Program};
@@ -15,7 +16,6 @@ use gpdump_core::plan::restore_request::RestoreRequest;
 use gpdump_core::run::restore::Questions;
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::exit::Exit;
-use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 static PROGRAM: Program = Program {
@@ -29,7 +29,7 @@ static PROGRAM: Program = Program {
 fn main() -> ExitCode {
     let argv: Vec<OsString> = std::env::args_os().skip(1).collect();
     let exit = if program::is_worker(&argv) {
-        in_runtime(program::serve_as_worker()).unwrap_or(Exit::Failed)
+        program::in_runtime(Duration::ZERO, program::serve_as_worker()).unwrap_or(Exit::Failed)
     } else {
         match program::begin(&PROGRAM, &argv) {
             Err(exit) => exit,
@@ -51,10 +51,11 @@ fn work(begun: &Begun) -> anyhow::Result<Exit> {
     let (notes, request) = request::resolve(&begun.options, &begun.environment);
     program::log_notes(&notes);
     let request = request?;
-    in_runtime(async {
+    program::in_runtime(program::LAST_WRITES, async {
         let cancel = cancel_on_signals().context("could not listen for signals")?;
         restore(&begun.environment, &request, cancel).await
-    })?
+    })
+    .context("could not start the threads of the program")?
 }
 
 async fn restore(
@@ -66,12 +67,4 @@ async fn restore(
     let choose = async |list: String, count: usize| prompt::choose(list, count, &cancel).await;
     let now = || chrono::Local::now().naive_local();
     Ok(gpdump_core::run::restore::run(environment, request, now, Questions { confirm, choose }, &cancel).await?)
-}
-
-/// Tasks that still block when the work is over (a read from the terminal) do not keep the program.
-fn in_runtime<T>(work: impl Future<Output = T>) -> anyhow::Result<T> {
-    let runtime = Runtime::new().context("could not start the threads of the program")?;
-    let result = runtime.block_on(work);
-    runtime.shutdown_background();
-    Ok(result)
 }

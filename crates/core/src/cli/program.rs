@@ -5,8 +5,10 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use chrono::Local;
+use tokio::runtime::Runtime;
 use tracing::info;
 
 use super::environment::{login, read_environment};
@@ -172,4 +174,16 @@ pub fn master_data_directory(options: &Parsed, environment: &Environment) -> Opt
         None => environment.master_data_directory.as_deref()?,
     };
     Some(std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned()))
+}
+
+/// How long a file that is being written when a run is stopped may take to get its name or to go.
+pub const LAST_WRITES: Duration = Duration::from_secs(1);
+
+/// Runs the work of a program. Tasks that still block when it is over (a read from the terminal, or from the pipe of a
+/// worker) keep the program no longer than `patience`.
+pub fn in_runtime<T>(patience: Duration, work: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = Runtime::new()?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(patience);
+    Ok(result)
 }

@@ -66,6 +66,8 @@ pub struct DataFile {
     block_bytes: u64,
     items: Option<mpsc::Sender<Item>>,
     writer: Option<JoinHandle<Result<FinishedFiles, Error>>>,
+    /// Unfinished names that go when this value goes.
+    abandoned: Vec<PathBuf>,
 }
 
 /// A written and synced data file with its index, still under their unfinished names.
@@ -172,6 +174,11 @@ impl DataFile {
     pub fn create(path: &Path, index_path: &Path, compression: Compression, pool: CompressPool) -> Result<Self, Error> {
         let output = Output::open(path)?;
         let index = Output::open(index_path)?;
+        let abandoned = [&output, &index]
+            .into_iter()
+            .filter(|file| !file.is_pipe)
+            .map(|file| partial_path(&file.path))
+            .collect();
         let (items, queue) = mpsc::channel(QUEUE);
         let writer = std::thread::Builder::new()
             .name("data-file".to_owned())
@@ -186,6 +193,7 @@ impl DataFile {
             block_bytes: 0,
             items: Some(items),
             writer: Some(writer),
+            abandoned,
         })
     }
 
@@ -242,7 +250,10 @@ impl DataFile {
         let sent = ended.await;
         self.items = None;
         let files = self.join_writer().await?;
-        sent.map(|()| files)
+        sent?;
+        // From here on the finished files look after their own names.
+        self.abandoned.clear();
+        Ok(files)
     }
 
     async fn flush_member(&mut self) -> Result<(), Error> {
@@ -281,6 +292,15 @@ impl DataFile {
         match tokio::task::spawn_blocking(move || writer.join()).await {
             Ok(Ok(result)) => result,
             _ => Err(gone()),
+        }
+    }
+}
+
+impl Drop for DataFile {
+    /// The thread removes what it was writing as well, but a program that ends does not wait for it.
+    fn drop(&mut self) {
+        for path in &self.abandoned {
+            let _ = std::fs::remove_file(path);
         }
     }
 }
