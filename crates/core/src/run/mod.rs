@@ -8,9 +8,6 @@ mod dump_key;
 pub mod dump_lines;
 mod mail;
 pub mod restore;
-mod restore_chain;
-pub mod restore_lines;
-mod restore_selection;
 mod script;
 mod set_record;
 

@@ -242,6 +242,6 @@ fn tables_for_another_schema_leave_the_rest_where_it_is() {
 #[test]
 fn arguments_are_counted() {
     for (signature, count) in [("f()", 0), ("f(integer)", 1), ("f(numeric(1,2), text)", 2), ("f(*)", 0)] {
-        assert_eq!(bare_routine(signature), ("f", count));
+        assert_eq!(super::statements::bare_routine(signature), ("f", count));
     }
 }

@@ -1,0 +1,102 @@
+//! The small files of a set, and what is left of them when only a part is asked for.
+
+use std::path::{Path, PathBuf};
+
+use super::selection::Selection;
+use crate::db::target::Truncation;
+use crate::format::cdatabase::Cdatabase;
+use crate::format::sql_script::Script;
+use crate::gather::dump_set;
+use crate::plan::restore::DumpSet;
+use crate::plan::restore::parts::Files;
+use crate::words::layout::DumpFileKind;
+use crate::words::present::Present;
+use crate::words::refusal::Refusal;
+
+/// What is done right before the definitions are run.
+#[derive(Debug, Default)]
+pub(super) struct FirstSteps {
+    pub(super) notes: Vec<String>,
+    pub(super) warnings: Vec<String>,
+    pub(super) schemas: Vec<String>,
+    pub(super) truncations: Vec<Truncation>,
+}
+
+/// The small files of the set, read before anything is changed.
+pub(super) struct Definitions {
+    pub(super) pre_data: Vec<u8>,
+    pub(super) pre_data_path: PathBuf,
+    pub(super) post_data: Vec<u8>,
+    pub(super) post_data_path: PathBuf,
+    /// Read only when the database is to be made.
+    pub(super) cdatabase: Option<Cdatabase>,
+}
+
+impl Definitions {
+    pub(super) fn read(set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
+        for kind in [DumpFileKind::Dump, DumpFileKind::PostData] {
+            dump_set::require(set, kind)?;
+        }
+        let cdatabase = if creates { Some(read_cdatabase(set)?) } else { None };
+        dump_set::check_master_files(set)?;
+        Ok(Definitions {
+            pre_data: dump_set::read_ddl(set, DumpFileKind::Dump)?,
+            pre_data_path: dump_set::ddl_path(set, DumpFileKind::Dump),
+            post_data: dump_set::read_ddl(set, DumpFileKind::PostData)?,
+            post_data_path: dump_set::ddl_path(set, DumpFileKind::PostData),
+            cdatabase,
+        })
+    }
+}
+
+impl Definitions {
+    /// Leaves what is asked for.
+    pub(super) fn cut(
+        &mut self,
+        selection: &Selection,
+        present: &Present,
+        database: &str,
+        fresh: bool,
+    ) -> Result<FirstSteps, Refusal> {
+        let (truncations, warnings) = selection.truncations(present, database)?;
+        let cut = {
+            let pre_data = parse_script(&self.pre_data, &self.pre_data_path)?;
+            let post_data = parse_script(&self.post_data, &self.post_data_path)?;
+            let files = Files {
+                pre_data: &pre_data,
+                post_data: &post_data,
+            };
+            selection.cut(files, present, fresh)?
+        };
+        self.pre_data = cut.pre_data;
+        self.post_data = cut.post_data;
+        Ok(FirstSteps {
+            notes: cut.notes,
+            warnings,
+            schemas: cut.schemas,
+            truncations,
+        })
+    }
+}
+
+fn read_cdatabase(set: &DumpSet) -> Result<Cdatabase, Refusal> {
+    dump_set::require(set, DumpFileKind::Cdatabase)?;
+    let text = dump_set::read_ddl(set, DumpFileKind::Cdatabase)?;
+    let path = dump_set::ddl_path(set, DumpFileKind::Cdatabase);
+    Cdatabase::parse(&String::from_utf8_lossy(&text))
+        .map_err(|error| Refusal::failed(format!("{}: {error}", path.display())))
+}
+
+pub(super) fn parse_script<'a>(text: &'a [u8], path: &Path) -> Result<Script<'a>, Refusal> {
+    let cut = "nothing was changed; the file was cut off, or its dump failed: restore another set";
+    let script =
+        Script::parse(text).map_err(|error| Refusal::failed(format!("{}: {error}", path.display())).with_hint(cut))?;
+    if script.toc().trailer.is_none() {
+        return Err(Refusal::failed(format!(
+            "{} does not end with the line \"-- Greenplum Database database dump complete\"",
+            path.display()
+        ))
+        .with_hint(cut));
+    }
+    Ok(script)
+}

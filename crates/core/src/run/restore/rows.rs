@@ -1,0 +1,176 @@
+//! The rows: which file goes where, and whether all of them came.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::PathBuf;
+
+use super::scene::Scene;
+use super::selection::Selection;
+use crate::db::{Session, target};
+use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
+use crate::plan::restore::routes::Routes;
+use crate::plan::restore::{DataFile, DumpSet};
+use crate::run::refusal_of;
+use crate::words::cluster::{HostName, Instance};
+use crate::words::job::{LoadRoute, LoginAs};
+use crate::words::layout::{DumpFileKind, InstanceId};
+use crate::words::names::QualifiedName;
+use crate::words::present::Present;
+use crate::words::refusal::Refusal;
+use crate::worker::restore_segment::{LoadTarget, RestoreFile, RestoreStart};
+
+/// The rows to be loaded, when not all of them.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) selection: Option<&'a Selection>,
+    /// What the database had before.
+    pub(super) present: &'a Present,
+}
+
+impl Scene<'_> {
+    pub(super) async fn load_rows(
+        &self,
+        session: &Session,
+        fleet: &mut RestoreFleet,
+        files: &[DataFile],
+        wanted: Wanted<'_>,
+        mut existing: BTreeSet<QualifiedName>,
+        load: &mut LoadOutcome,
+    ) -> Result<(), Refusal> {
+        let dialect = &self.around.dialect;
+        let mut tables = target::read_target_tables(session, dialect)
+            .await
+            .map_err(|error| refusal_of(&error))?;
+        if let Some(selection) = wanted.selection {
+            tables = selection.as_in_set(tables);
+            existing.extend(selection.existing(wanted.present));
+        }
+        if self.rows_only() {
+            existing = tables.iter().map(|table| table.name.clone()).collect();
+        }
+        if !self.chain.plan.is_empty() {
+            tracing::info!("Running data restore");
+            for line in self.chain.plan.iter().filter(|line| !line.tables.is_empty()) {
+                tracing::info!("{} tables come from set {}", line.tables.len(), line.key);
+            }
+        }
+        let cluster = &self.around.cluster;
+        let mut routes = self.chain.plan_routes(&self.set, cluster, dialect, &tables, &existing);
+        if let Some(selection) = wanted.selection {
+            routes = routes.only(selection.rows());
+        }
+        *load = fleet.load(self.jobs(files, &routes, wanted.selection)).await;
+        if load.all_read() {
+            let mut differences = compare_rows(&self.set, None, &routes, load);
+            for older in &self.chain.older {
+                differences.extend(compare_rows(&older.set, Some(&older.tables), &routes, load));
+            }
+            differences.extend(self.chain.missing(&tables, &routes, load));
+            if let Some(file) = load.files.values_mut().next() {
+                file.miscounted.extend(differences);
+            }
+            for table in wanted.selection.into_iter().flat_map(Selection::rows) {
+                if !load.rows.contains_key(table) && !load.troubled.contains(table) {
+                    tracing::warn!("Table {table}: no data file of the set has rows of it; it was dumped without rows");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What each host is to load.
+    fn jobs(
+        &self,
+        files: &[DataFile],
+        routes: &Routes,
+        selection: Option<&Selection>,
+    ) -> BTreeMap<HostName, RestoreStart> {
+        let cluster = &self.around.cluster;
+        let target = |instance: &Instance, from: &HostName, utility: bool| LoadTarget {
+            local: instance.host == *from,
+            instance: instance.clone(),
+            utility,
+        };
+        let choices: Vec<Vec<String>> = self.chain.older.iter().map(|older| older.tables.clone()).collect();
+        let older = self.chain.older.iter().enumerate();
+        let sets = std::iter::once((&self.set, files, None))
+            .chain(older.map(|(at, older)| (&older.set, older.files.as_slice(), Some(at))));
+        let mut jobs: BTreeMap<HostName, RestoreStart> = BTreeMap::new();
+        for (set, files, only) in sets {
+            let first = files.first().map(|file| file.content);
+            for file in files {
+                let start = jobs.entry(file.host.clone()).or_insert_with(|| RestoreStart {
+                    dialect: self.around.dialect.clone(),
+                    login: LoginAs {
+                        user: self.address.login.user.clone(),
+                        database: self.database.clone(),
+                    },
+                    master: target(cluster.master(), &file.host, false),
+                    files: Vec::new(),
+                    default_route: routes.default,
+                    routes: routes.exceptions.clone(),
+                    choices: choices.clone(),
+                    schema: selection.and_then(Selection::schema),
+                });
+                start.files.push(RestoreFile {
+                    content: file.content,
+                    path: file.path.clone(),
+                    compression: set.names.compression,
+                    sha256: file.sha256.clone(),
+                    index: self.index_of(set, file),
+                    segment: cluster.primary(file.content).map(|p| target(p, &file.host, true)),
+                    only,
+                    loads_copies: Some(file.content) == first,
+                });
+            }
+        }
+        jobs
+    }
+
+    /// Where the index of a data file lies, if it has one. Its name follows that of the file, whoever wrote it.
+    fn index_of(&self, set: &DumpSet, file: &DataFile) -> PathBuf {
+        let id = InstanceId {
+            content: file.content,
+            dbid: file.dbid,
+        };
+        file.path.with_file_name(set.names.of_instance(DumpFileKind::Index, id))
+    }
+}
+
+/// Compares the rows that went in with those that the manifest of a set counted; `only`: for these tables.
+fn compare_rows(set: &DumpSet, only: Option<&[String]>, routes: &Routes, load: &LoadOutcome) -> Vec<String> {
+    let Some(manifest) = &set.manifest else {
+        return Vec::new();
+    };
+    let once: BTreeSet<&QualifiedName> = routes
+        .exceptions
+        .iter()
+        .filter(|(_, route)| *route == LoadRoute::OnceThroughMaster)
+        .map(|(name, _)| name)
+        .collect();
+    let only: Option<HashSet<&str>> = only.map(|tables| tables.iter().map(String::as_str).collect());
+    let routed: HashSet<&QualifiedName> = routes.exceptions.iter().map(|(name, _)| name).collect();
+    let copies = set.segments.len() as u64;
+    let mut differences = Vec::new();
+    for facts in &manifest.tables {
+        let is_routed = routes.default != LoadRoute::Skip || routed.contains(&facts.table);
+        let is_wanted = is_routed
+            && only
+                .as_ref()
+                .is_none_or(|only| only.contains(facts.table.to_string().as_str()));
+        if !is_wanted || load.troubled.contains(&facts.table) {
+            continue;
+        }
+        let expected = match once.contains(&facts.table) {
+            true => facts.totals.rows / copies.max(1),
+            false => facts.totals.rows,
+        };
+        let loaded = load.rows.get(&facts.table).copied().unwrap_or(0);
+        if loaded != expected {
+            differences.push(format!(
+                "table {}: {loaded} rows were loaded, the manifest of set {} counts {expected}",
+                facts.table, set.names.key
+            ));
+        }
+    }
+    differences
+}

@@ -1,0 +1,55 @@
+//! The set that is meant, and what `-L` shows of it.
+
+use std::path::Path;
+
+use super::definitions::parse_script;
+use super::selection;
+use crate::gather::{dump_set, which_set};
+use crate::plan::restore::DumpSet;
+use crate::plan::restore::inventory::Inventory;
+use crate::plan::restore_request::{RestoreRequest, WhichSet};
+use crate::words::exit::Exit;
+use crate::words::ids::TimestampKey;
+use crate::words::layout::DumpFileKind;
+use crate::words::refusal::Refusal;
+
+/// The set that is meant.
+pub(super) async fn find_key(
+    root: &Path,
+    request: &RestoreRequest,
+    choose: &impl AsyncFn(String, usize) -> Result<usize, Refusal>,
+) -> Result<TimestampKey, Refusal> {
+    let date = match &request.which {
+        WhichSet::Key(key) => return Ok(*key),
+        WhichSet::Latest(database) => return which_set::latest_key(root, &request.prefix, database),
+        WhichSet::Date(date) => date,
+    };
+    let keys = which_set::keys_of_date(root, &request.prefix, date)?;
+    if let [only] = keys[..] {
+        return Ok(only);
+    }
+    if !request.confirm {
+        let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
+        return Err(Refusal::known(format!(
+            "there are {} sets of {date}, and -a says that nobody is to be asked which one: {}",
+            keys.len(),
+            keys.join(", ")
+        ))
+        .with_hint("name the one that is meant with -t"));
+    }
+    let chosen = choose(which_set::choice_list(&keys), keys.len()).await?;
+    keys.get(chosen)
+        .copied()
+        .ok_or_else(|| Refusal::known("Invalid or null input"))
+}
+
+/// `-L`
+pub(super) fn list_tables(set: &DumpSet) -> Result<Exit, Refusal> {
+    dump_set::require(set, DumpFileKind::Dump)?;
+    let text = dump_set::read_ddl(set, DumpFileKind::Dump)?;
+    let script = parse_script(&text, &dump_set::ddl_path(set, DumpFileKind::Dump))?;
+    for line in selection::list_of_tables(&Inventory::read(&script), set.names.key) {
+        tracing::info!("{line}");
+    }
+    Ok(Exit::Ok)
+}
