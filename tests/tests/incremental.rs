@@ -1,5 +1,5 @@
-//! Increments: their base, their chain, their restore. The server here keeps heap tables only, so everything is dirty;
-//! what is left out is tried on a Greenplum, and in `plan::incremental`.
+//! Increments: their base, their chain, their restore. Here everything is dirty; what is left out is in
+//! `incremental_property`.
 
 use std::fs;
 use std::path::PathBuf;

@@ -143,9 +143,16 @@ fn objects(cluster: &Cluster, database: &str) -> BTreeMap<String, String> {
     let text = String::from_utf8(output.stdout).expect("the test databases are UTF8");
     let mut objects: BTreeMap<String, String> = BTreeMap::new();
     let mut name = "(head)".to_owned();
+    let mut access_method = "";
     for line in text.lines() {
         if line.starts_with("-- Name: ") {
             line.clone_into(&mut name);
+        } else if line.starts_with("SET default_table_access_method = ") {
+            // Stands in front of the first of several tables, whichever that is.
+            access_method = line;
+        } else if line == ");" && name.contains("; Type: TABLE;") {
+            let object = objects.entry(name.clone()).or_default();
+            object.push_str(&format!("); {access_method}\n"));
         } else if !(line.is_empty() || line.starts_with("--") || line.starts_with("\\")) {
             let object = objects.entry(name.clone()).or_default();
             object.push_str(line);

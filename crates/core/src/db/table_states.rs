@@ -7,25 +7,10 @@ use std::collections::HashSet;
 
 use super::relations::{USER_SCHEMAS, parse_oid, unexpected};
 use super::{Error, Session};
-use crate::format::state::{LastOperation, ModCount, TableStates};
+use crate::format::state::{LastOperation, ModCount, TableCounts};
 use crate::words::dialect::{Dialect, PartitionCatalog};
 use crate::words::ids::Oid;
-use crate::words::names::{QualifiedName, quote_literal};
-
-/// Counters and operations of all append-optimized tables that have rows of their own: not those of `parents`.
-pub async fn read_table_states(
-    session: &Session,
-    dialect: &Dialect,
-    parents: &HashSet<Oid>,
-) -> Result<TableStates, Error> {
-    let mut states = TableStates::default();
-    if !dialect.has_appendonly {
-        return Ok(states);
-    }
-    read_mod_counts(session, dialect, parents, &mut states).await?;
-    states.operations = read_last_operations(session, dialect, parents).await?;
-    Ok(states)
-}
+use crate::words::names::QualifiedName;
 
 /// Tables that are divided into partitions and so have no rows of their own: roots, and what is between them and the
 /// leaves.
@@ -54,13 +39,17 @@ pub async fn read_partition_parents(session: &Session, dialect: &Dialect) -> Res
 /// Append-optimized tables read in one statement.
 const COUNTERS_PER_QUERY: usize = 200;
 
-/// Row and column tables apart; both lists by name.
-async fn read_mod_counts(
+/// How often each append-optimized table among the wanted ones was changed. On a server that keeps counters where the
+/// rows are, `session` is one on a segment. Locks have to keep the wanted tables from being dropped.
+pub async fn read_mod_counts(
     session: &Session,
     dialect: &Dialect,
-    parents: &HashSet<Oid>,
-    states: &mut TableStates,
-) -> Result<(), Error> {
+    wanted: &HashSet<QualifiedName>,
+) -> Result<TableCounts, Error> {
+    let mut counts = TableCounts::default();
+    if !dialect.has_appendonly {
+        return Ok(counts);
+    }
     let doing = "reading the list of append-optimized tables";
     let kind = if dialect.has_relstorage {
         "c.relstorage = 'c'"
@@ -73,7 +62,7 @@ async fn read_mod_counts(
         " JOIN pg_catalog.pg_am am ON am.oid = c.relam"
     };
     let sql = format!(
-        "SELECT n.nspname, c.relname, {kind}, s.relname, c.oid FROM pg_catalog.pg_appendonly a \
+        "SELECT n.nspname, c.relname, {kind}, s.relname FROM pg_catalog.pg_appendonly a \
          JOIN pg_catalog.pg_class c ON c.oid = a.relid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          JOIN pg_catalog.pg_class s ON s.oid = a.segrelid{am_join} \
          WHERE c.relkind = 'r' AND {USER_SCHEMAS} ORDER BY 1, 2"
@@ -81,36 +70,26 @@ async fn read_mod_counts(
     let mut tables: Vec<(QualifiedName, bool, String)> = Vec::new();
     session
         .for_each_row(&sql, doing, |row| {
-            let (Some(schema), Some(name), Some(column), Some(counters), Some(oid)) = (
-                row.get(0),
-                row.get(1),
-                row.get(2),
-                row.get(3),
-                row.get(4).and_then(parse_oid),
-            ) else {
+            let (Some(schema), Some(name), Some(column), Some(counters)) =
+                (row.get(0), row.get(1), row.get(2), row.get(3))
+            else {
                 return Err(unexpected(session, doing, "a table without name or counters"));
             };
-            if parents.contains(&oid) {
-                return Ok(());
+            let table = QualifiedName::new(schema, name);
+            if wanted.contains(&table) {
+                tables.push((table, column == "t", counters.to_owned()));
             }
-            tables.push((QualifiedName::new(schema, name), column == "t", counters.to_owned()));
             Ok(())
         })
         .await?;
     let doing = "reading modification counters";
     for batch in tables.chunks(COUNTERS_PER_QUERY) {
-        // From Greenplum 7 on the counters live on the segments.
         let parts: Vec<String> = batch
             .iter()
             .enumerate()
             .map(|(at, (_, _, counters))| {
                 let counters = QualifiedName::new("pg_aoseg", counters.as_str()).sql();
-                let source = if dialect.has_relstorage {
-                    counters
-                } else {
-                    format!("gp_dist_random({})", quote_literal(&counters))
-                };
-                format!("SELECT {at} AS at, coalesce(sum(modcount::bigint), 0) FROM {source}")
+                format!("SELECT {at} AS at, coalesce(sum(modcount::bigint), 0) FROM {counters}")
             })
             .collect();
         let answers = session
@@ -123,9 +102,9 @@ async fn read_mod_counts(
             let count = row.get(1).and_then(|c| c.as_deref()).and_then(|c| c.parse().ok());
             let count = count.ok_or_else(|| unexpected(session, doing, &format!("no counter for {table}")))?;
             let list = if *is_column {
-                &mut states.columns
+                &mut counts.columns
             } else {
-                &mut states.rows
+                &mut counts.rows
             };
             list.push(ModCount {
                 table: table.clone(),
@@ -133,11 +112,11 @@ async fn read_mod_counts(
             });
         }
     }
-    Ok(())
+    Ok(counts)
 }
 
 /// The last CREATE, ALTER and TRUNCATE of every append-optimized table, in the order of the original.
-async fn read_last_operations(
+pub async fn read_last_operations(
     session: &Session,
     dialect: &Dialect,
     parents: &HashSet<Oid>,

@@ -7,11 +7,14 @@ use tokio::time::Instant;
 
 use super::fanout::{Fleet, FleetEvent};
 use crate::db::error_chain;
+use crate::format::state::TableCounts;
 use crate::words::cluster::Instance;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, TableJob, TableTotals};
+use crate::words::names::QualifiedName;
 use crate::worker::protocol::{
-    DirectoryState, DumpStart, Event, FoundFile, LogLevel, PreparedDirectory, Request, TABLES_PER_REQUEST,
+    DirectoryState, DumpStart, Event, FoundFile, LogLevel, PreparedDirectory, Request, StatesAsked, StatesPart,
+    TABLES_PER_REQUEST,
 };
 
 /// Limits for the phases that wait for many segments.
@@ -19,6 +22,12 @@ pub const PREPARE_LIMIT: Duration = Duration::from_secs(120);
 pub const SNAPSHOT_LIMIT: Duration = Duration::from_secs(10);
 pub const PUBLISH_LIMIT: Duration = Duration::from_secs(300);
 const RESET_LIMIT: Duration = Duration::from_secs(30);
+
+/// What one segment said about its tables.
+#[derive(Debug, Default)]
+pub struct SegmentStates {
+    pub counts: TableCounts,
+}
 
 /// What has come in so far.
 #[derive(Debug)]
@@ -127,6 +136,36 @@ impl DumpFleet {
             _ => None,
         })
         .await;
+    }
+
+    /// Asks all segments in what state the tables are in their snapshots, and waits for the last, or for the first
+    /// failure, without a limit on the whole, as in [`DumpFleet::copy`].
+    pub async fn read_states(
+        &mut self,
+        tables: &[QualifiedName],
+        asked: StatesAsked,
+    ) -> BTreeMap<ContentId, SegmentStates> {
+        for part in tables.chunks(TABLES_PER_REQUEST) {
+            self.fleet.send_all(&Request::StatesOf(part.to_vec())).await;
+        }
+        self.fleet.send_all(&Request::ReadStates(asked)).await;
+        let mut states: BTreeMap<ContentId, SegmentStates> = BTreeMap::new();
+        let mut waiting = self.living();
+        while !waiting.is_empty() && self.failures.is_empty() {
+            let event = self.fleet.next().await;
+            if let Some(Event::States { content, part }) = self.note(event) {
+                let state = states.entry(content).or_default();
+                match part {
+                    StatesPart::Counts(counts) => {
+                        state.counts.rows.extend(counts.rows);
+                        state.counts.columns.extend(counts.columns);
+                    }
+                    StatesPart::End => drop(waiting.remove(&content)),
+                }
+            }
+            waiting.retain(|content| !self.failures.contains_key(content));
+        }
+        states
     }
 
     /// Lets all segments copy and waits for the last, or for the first failure. There is no limit on the whole:

@@ -12,6 +12,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
+
 use crate::words::ids::Oid;
 use crate::words::names::QualifiedName;
 
@@ -19,7 +21,7 @@ use crate::words::names::QualifiedName;
 pub const MAX_MOD_COUNT: u64 = 999_999_999_999_999;
 
 /// How often a table was changed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ModCount {
     pub table: QualifiedName,
     pub count: u64,
@@ -37,14 +39,63 @@ pub struct LastOperation {
     pub moment: String,
 }
 
+/// Counters of append-optimized tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableCounts {
+    /// Of the tables that are stored by row.
+    pub rows: Vec<ModCount>,
+    /// Of the tables that are stored by column.
+    pub columns: Vec<ModCount>,
+}
+
 /// What the state files of a set say, as the server has it now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TableStates {
-    /// Counters of the tables that are stored by row.
-    pub rows: Vec<ModCount>,
-    /// Counters of the tables that are stored by column.
-    pub columns: Vec<ModCount>,
+    pub counts: TableCounts,
     pub operations: Vec<LastOperation>,
+}
+
+impl TableCounts {
+    pub fn len(&self) -> usize {
+        self.rows.len() + self.columns.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The same in pieces of at most `size` of each kind.
+    pub fn parts(&self, size: usize) -> Vec<TableCounts> {
+        let rows = self.rows.chunks(size).map(|rows| TableCounts {
+            rows: rows.to_vec(),
+            columns: Vec::new(),
+        });
+        let columns = self.columns.chunks(size).map(|columns| TableCounts {
+            rows: Vec::new(),
+            columns: columns.to_vec(),
+        });
+        rows.chain(columns).collect()
+    }
+
+    /// Adds what other segments counted. A table that one of them does not have loses its count: nobody can tell.
+    pub fn sum(parts: Vec<TableCounts>) -> TableCounts {
+        let (rows, columns): (Vec<_>, Vec<_>) = parts.into_iter().map(|part| (part.rows, part.columns)).unzip();
+        TableCounts {
+            rows: sum_of(rows),
+            columns: sum_of(columns),
+        }
+    }
+}
+
+fn sum_of(parts: Vec<Vec<ModCount>>) -> Vec<ModCount> {
+    let segments = parts.len();
+    let mut sums: BTreeMap<QualifiedName, (u64, usize)> = BTreeMap::new();
+    for count in parts.into_iter().flatten() {
+        let sum = sums.entry(count.table).or_default();
+        *sum = (sum.0.saturating_add(count.count), sum.1 + 1);
+    }
+    let complete = sums.into_iter().filter(|(_, (_, seen))| *seen == segments);
+    complete.map(|(table, (count, _))| ModCount { table, count }).collect()
 }
 
 /// A line that is none of a state file.
@@ -278,6 +329,19 @@ mod tests {
         let counts = [count("a, b", "c", 1), count("a", "b, c", 2), count("a", "b", 3)];
         let read = ModCounts::parse(&write_counts(&counts)).unwrap();
         assert_eq!(counts.map(|c| read.of(&c.table)), [None, None, Some(3)]);
+    }
+
+    #[test]
+    fn counts_of_segments_are_summed_and_a_table_that_one_lacks_has_none() {
+        let of = |rows: &[ModCount]| TableCounts {
+            rows: rows.to_vec(),
+            columns: Vec::new(),
+        };
+        let sum = TableCounts::sum(vec![
+            of(&[count("s", "a", 1), count("s", "b", 5)]),
+            of(&[count("s", "a", 2)]),
+        ]);
+        assert_eq!(sum, of(&[count("s", "a", 3)]));
     }
 
     #[test]

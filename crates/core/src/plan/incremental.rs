@@ -124,8 +124,18 @@ impl<'a> Evidence<'a> {
             operations.entry(operation.oid).or_default().push(operation);
         }
         Evidence {
-            rows: now.rows.iter().map(|count| (&count.table, count.count)).collect(),
-            columns: now.columns.iter().map(|count| (&count.table, count.count)).collect(),
+            rows: now
+                .counts
+                .rows
+                .iter()
+                .map(|count| (&count.table, count.count))
+                .collect(),
+            columns: now
+                .counts
+                .columns
+                .iter()
+                .map(|count| (&count.table, count.count))
+                .collect(),
             operations,
         }
     }

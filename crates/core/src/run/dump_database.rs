@@ -13,6 +13,7 @@ mod prepare;
 mod rollback;
 mod selection;
 mod snapshot;
+mod states;
 mod statistics;
 mod vacuum;
 
@@ -24,7 +25,7 @@ use tracing::info;
 use super::dump_lines::{self, EngineArguments};
 use super::set_record::SetRecord;
 use super::{interrupted, refusal_of};
-use crate::db::{Session, catalog};
+use crate::db::{Session, catalog, table_states};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::master_files::MasterFiles;
 use crate::format::manifest::{self, BaseSets, Manifest, ServerFacts};
@@ -209,7 +210,12 @@ async fn dump(
             files
         }
         None => {
-            let mut files = files::state_files(&files::read_state(&sessions.snapshot, dialect).await?);
+            let snapshot = &sessions.snapshot;
+            let parents = table_states::read_partition_parents(snapshot, dialect)
+                .await
+                .map_err(|error| refusal_of(&error))?;
+            let states = states::read(context, snapshot, &cut.tables.relations, &parents, cut.counts).await?;
+            let mut files = files::state_files(&states);
             files.extend(selection::list_files(context, &cut.tables.selection)?);
             files
         }

@@ -112,6 +112,11 @@ impl Dialect {
         self.pg_version.0 >= 90500
     }
 
+    /// Counters of changes stand where the rows are: from Greenplum 7 on the master keeps none.
+    pub fn has_counters_on_segments(&self) -> bool {
+        self.has_appendonly && !self.has_relstorage
+    }
+
     /// Highest useful `extra_float_digits`: text that reads back as the same binary value.
     pub fn extra_float_digits(&self) -> u8 {
         if self.pg_version.0 < 90000 { 2 } else { 3 }

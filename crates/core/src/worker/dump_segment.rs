@@ -4,6 +4,7 @@
 //! take theirs; copy when told. The finished files are handed back unnamed: they get their names only when every
 //! segment of the cluster is finished.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,21 +12,24 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::protocol::{DumpStart, Event};
+use super::protocol::{DumpStart, Event, StatesAsked, StatesPart};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{RowEncoding, copy_out, copy_out_statement};
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
-use crate::db::{self, Session};
+use crate::db::{self, Session, table_states};
 use crate::format::segment_data;
 use crate::store::compress::CompressPool;
 use crate::store::data_file::{self, DataFile, PartialFile};
 use crate::words::job::{SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
+use crate::words::names::QualifiedName;
 
 /// What the master tells all segments of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     OpenSnapshot,
+    /// About these tables.
+    ReadStates(StatesAsked, Arc<HashSet<QualifiedName>>),
     /// With tables to be copied behind those that are known.
     CopyData(Arc<Vec<TableJob>>),
 }
@@ -64,6 +68,9 @@ pub enum Error {
     #[error("cancelled")]
     Cancelled,
 }
+
+/// Counters in one event.
+const COUNTS_PER_EVENT: usize = 1000;
 
 /// How often progress is reported at most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -121,10 +128,31 @@ impl SegmentDump {
         session.one("SELECT 1", "taking the snapshot").await?;
         let _ = self.events.send(Event::SnapshotOpen { content }).await;
 
-        let Some(Step::CopyData(more)) = self.steps.recv().await else {
-            return Err(Error::Cancelled);
-        };
-        self.copy_tables(session, &encoding, &more).await
+        loop {
+            match self.steps.recv().await {
+                Some(Step::ReadStates(asked, tables)) => self.tell_states(session, asked, &tables).await?,
+                Some(Step::CopyData(more)) => return self.copy_tables(session, &encoding, &more).await,
+                Some(Step::OpenSnapshot) | None => return Err(Error::Cancelled),
+            }
+        }
+    }
+
+    async fn tell_states(
+        &self,
+        session: &Session,
+        asked: StatesAsked,
+        tables: &HashSet<QualifiedName>,
+    ) -> Result<(), Error> {
+        let content = self.segment.instance.content;
+        let tell = |part| self.events.send(Event::States { content, part });
+        if asked.counters {
+            let counts = table_states::read_mod_counts(session, &self.start.dialect, tables).await?;
+            for part in counts.parts(COUNTS_PER_EVENT) {
+                let _ = tell(StatesPart::Counts(part)).await;
+            }
+        }
+        let _ = tell(StatesPart::End).await;
+        Ok(())
     }
 
     async fn copy_tables(

@@ -12,13 +12,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::state::TableCounts;
 use crate::words::dialect::Dialect;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, LoginAs, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::SetNames;
+use crate::words::names::QualifiedName;
 
 /// Raised when a message changes its meaning; a worker of another number is refused.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The hidden first word of the command line that makes the program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";
@@ -44,6 +46,10 @@ pub enum Request {
     Tables(Vec<TableJob>),
     TablesEnd,
     OpenSnapshots,
+    /// Tables that the next `ReadStates` is about.
+    StatesOf(Vec<QualifiedName>),
+    /// Tell, from the snapshots, in what state those tables are. Answered by [`Event::States`] of every segment.
+    ReadStates(StatesAsked),
     CopyData,
     Publish,
     Reset,
@@ -87,6 +93,22 @@ pub struct DumpStart {
     pub lock_wait_seconds: u64,
 }
 
+/// What a dump wants to know of the tables on the segments, for the increments that come after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatesAsked {
+    /// The counters of append-optimized tables, on servers that keep them on the segments.
+    pub counters: bool,
+}
+
+/// A piece of one segment's answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StatesPart {
+    Counts(TableCounts),
+    /// Nothing more comes.
+    End,
+}
+
 /// What the worker answers.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -109,6 +131,10 @@ pub enum Event {
     },
     SnapshotOpen {
         content: ContentId,
+    },
+    States {
+        content: ContentId,
+        part: StatesPart,
     },
     Progress {
         content: ContentId,

@@ -1,6 +1,6 @@
 //! The worker's main loop: requests in, events out, everything undone when the master goes away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::store::compress::CompressPool;
 use crate::words::exit::Exit;
 use crate::words::ids::ContentId;
 use crate::words::job::{TableJob, TableTotals};
+use crate::words::names::QualifiedName;
 
 /// Events that wait for the pipe to the master.
 const EVENT_QUEUE: usize = 256;
@@ -141,6 +142,16 @@ impl Worker {
                 }
             }
             Request::OpenSnapshots => self.step(Step::OpenSnapshot).await,
+            Request::StatesOf(tables) => {
+                if let Some(dump) = &mut self.dump {
+                    dump.states_of.extend(tables);
+                }
+            }
+            Request::ReadStates(asked) => {
+                if let Some(tables) = self.dump.as_mut().map(|dump| std::mem::take(&mut dump.states_of)) {
+                    self.step(Step::ReadStates(asked, Arc::new(tables))).await;
+                }
+            }
             Request::CopyData => {
                 if let Some(more) = self.dump.as_mut().map(HostDump::take_more) {
                     self.step(Step::CopyData(more)).await;
@@ -257,6 +268,7 @@ impl Worker {
 struct HostDump {
     start: Arc<DumpStart>,
     tables: Vec<TableJob>,
+    states_of: HashSet<QualifiedName>,
     totals: Arc<Mutex<Vec<TableTotals>>>,
     steps: Vec<mpsc::Sender<Step>>,
     running: JoinSet<(ContentId, Result<SegmentFiles, dump_segment::Error>)>,
@@ -269,6 +281,7 @@ impl HostDump {
         HostDump {
             start: Arc::new(start),
             tables: Vec::new(),
+            states_of: HashSet::new(),
             totals: Arc::default(),
             steps: Vec::new(),
             running: JoinSet::new(),

@@ -59,8 +59,8 @@ impl Server {
     fn counts(&mut self, storage: StorageKind) -> Option<&mut Vec<ModCount>> {
         match storage {
             StorageKind::Heap => None,
-            StorageKind::AoRow => Some(&mut self.states.rows),
-            StorageKind::AoColumn => Some(&mut self.states.columns),
+            StorageKind::AoRow => Some(&mut self.states.counts.rows),
+            StorageKind::AoColumn => Some(&mut self.states.counts.columns),
         }
     }
 
@@ -104,8 +104,8 @@ impl Server {
             }
             Change::Drop => {
                 self.relations.retain(|r| r.oid != table.oid);
-                self.states.rows.retain(|c| c.table != table.name);
-                self.states.columns.retain(|c| c.table != table.name);
+                self.states.counts.rows.retain(|c| c.table != table.name);
+                self.states.counts.columns.retain(|c| c.table != table.name);
                 self.states.operations.retain(|o| o.oid != table.oid);
                 self.contents.remove(&table.name.to_string());
             }
@@ -135,8 +135,8 @@ impl Server {
 
     fn written_down(&self) -> StatesBefore {
         StatesBefore {
-            rows: ModCounts::parse(&write_counts(&self.states.rows)).unwrap(),
-            columns: ModCounts::parse(&write_counts(&self.states.columns)).unwrap(),
+            rows: ModCounts::parse(&write_counts(&self.states.counts.rows)).unwrap(),
+            columns: ModCounts::parse(&write_counts(&self.states.counts.columns)).unwrap(),
             operations: LastOperations::parse(&write_operations(&self.states.operations)).unwrap(),
         }
     }
@@ -203,7 +203,7 @@ fn a_table_about_which_the_server_tells_nothing_is_dirty() {
     let before = server.written_down();
     server.states.operations.clear();
     assert_eq!(server.dirty(&before)["s.row"], WhyDirty::NoEvidence);
-    server.states.rows.clear();
+    server.states.counts.rows.clear();
     assert_eq!(server.dirty(&before)["s.row"], WhyDirty::NoEvidence);
     assert_eq!(server.dirty(&StatesBefore::default())["s.col"], WhyDirty::NoCountBefore);
 }

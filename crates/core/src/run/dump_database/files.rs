@@ -7,7 +7,6 @@ use tracing::error;
 
 use super::prepare::Directories;
 use super::{DumpContext, engine_arguments};
-use crate::db::{Session, table_states};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::{InstanceFiles, TableFacts};
 use crate::format::report::{self, BackupReport};
@@ -15,7 +14,6 @@ use crate::format::state::{self, TableStates};
 use crate::format::status::{self, Agent, Level};
 use crate::run::refusal_of;
 use crate::store::data_file::{self, write_small_file};
-use crate::words::dialect::Dialect;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, TableTotals};
 use crate::words::layout::{DumpFileKind, InstanceId, SetNames};
@@ -24,21 +22,10 @@ use crate::words::refusal::Refusal;
 use crate::words::relation::Relation;
 
 /// What a later incremental dump compares with.
-pub(super) async fn read_state(snapshot: &Session, dialect: &Dialect) -> Result<TableStates, Refusal> {
-    let refuse = |error: crate::db::Error| refusal_of(&error);
-    let parents = table_states::read_partition_parents(snapshot, dialect)
-        .await
-        .map_err(refuse)?;
-    table_states::read_table_states(snapshot, dialect, &parents)
-        .await
-        .map_err(refuse)
-}
-
-/// The same as files.
 pub(super) fn state_files(states: &TableStates) -> Vec<(DumpFileKind, String)> {
     vec![
-        (DumpFileKind::AoState, state::write_counts(&states.rows)),
-        (DumpFileKind::CoState, state::write_counts(&states.columns)),
+        (DumpFileKind::AoState, state::write_counts(&states.counts.rows)),
+        (DumpFileKind::CoState, state::write_counts(&states.counts.columns)),
         (DumpFileKind::LastOperation, state::write_operations(&states.operations)),
     ]
 }

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashSet};
 
 use tracing::{debug, info, warn};
 
-use super::DumpContext;
+use super::{DumpContext, states};
 use crate::db::{Session, table_states};
 use crate::exec::dump_fleet::DumpFleet;
-use crate::format::state::TableStates;
+use crate::format::state::{TableCounts, TableStates};
 use crate::format::{increments, table_list};
 use crate::gather::chain;
 use crate::plan::filter::{NameList, TableFilter};
@@ -42,11 +42,12 @@ pub(super) async fn surely_dirty(
     Ok(tables.iter().filter(heap).cloned().collect())
 }
 
-/// Reads the states in the snapshot of the cut, decides, and hands the workers what they do not have yet.
+/// Reads the states in the snapshots of the cut, decides, and hands the workers what they do not have yet.
 ///
 /// The master's snapshot was taken before those of the segments. A change that it shows is on every segment already, so
 /// it is in the rows that are copied; one that it does not show is not in the states that are written down, so the next
-/// increment takes the table again. There is no third case.
+/// increment takes the table again. There is no third case. Counters that stand on the segments are read in the very
+/// snapshots that the rows are copied from.
 pub(super) async fn decide(
     context: &DumpContext<'_>,
     base: &Base,
@@ -54,15 +55,12 @@ pub(super) async fn decide(
     fleet: &mut DumpFleet,
     tables: &[Relation],
     dumped: &mut Vec<Relation>,
+    counts: Option<TableCounts>,
 ) -> Result<Increment, Refusal> {
-    let dialect = &context.surroundings.dialect;
-    let refuse = |error: crate::db::Error| refusal_of(&error);
-    let parents = table_states::read_partition_parents(snapshot, dialect)
+    let parents = table_states::read_partition_parents(snapshot, &context.surroundings.dialect)
         .await
-        .map_err(refuse)?;
-    let states = table_states::read_table_states(snapshot, dialect, &parents)
-        .await
-        .map_err(refuse)?;
+        .map_err(|error| refusal_of(&error))?;
+    let states = states::read(context, snapshot, tables, &parents, counts).await?;
     let dirty = dirty_tables(tables, &parents, &states, &base.before);
     let has: HashSet<Oid> = dumped.iter().map(|table| table.oid).collect();
     let more: Vec<Relation> = tables
@@ -75,10 +73,10 @@ pub(super) async fn decide(
     for table in &more {
         debug!("Table {} is dumped: {}", table.name, dirty[&table.oid]);
     }
-    let counted = states.rows.len() + states.columns.len();
     info!(
-        "{} of {counted} append-optimized tables and {} heap tables are dumped, compared with dump {}",
+        "{} of {} append-optimized tables and {} heap tables are dumped, compared with dump {}",
         more.len(),
+        states.counts.len(),
         dumped.len(),
         base.last()
     );

@@ -7,13 +7,14 @@ use tracing::warn;
 use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
-use super::{DumpContext, Sessions, encoding};
+use super::{DumpContext, Sessions, encoding, states};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{Session, relations};
 use crate::exec::cut::{self, CutLimits};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::Consistency;
+use crate::format::state::TableCounts;
 use crate::plan::dump_request::OutputStyle;
 use crate::plan::filter::Selection;
 use crate::run::refusal_of;
@@ -43,6 +44,8 @@ pub(super) struct CutState {
     pub(super) dumped: Vec<Relation>,
     /// What an increment found out.
     pub(super) increment: Option<Increment>,
+    /// Of a full dump, when the segments had to be asked.
+    pub(super) counts: Option<TableCounts>,
     pub(super) consistency: Consistency,
     pub(super) pg_dump: RunningPgDump,
 }
@@ -138,11 +141,17 @@ pub(super) async fn take_cut(
         if same_tables(&expected, &relations) {
             tell_about_cut(&consistency);
             let jobs = jobs_of(&relations, &context.request.style);
-            let increment = match &context.base {
+            let counts = states::ask_segments(context, fleet, &relations).await;
+            if !fleet.all_well() {
+                return Ok(None);
+            }
+            let (increment, counts) = match &context.base {
                 Some(base) => {
-                    Some(increment::decide(context, base, &sessions.snapshot, fleet, &relations, &mut dumped).await?)
+                    let snapshot = &sessions.snapshot;
+                    let increment = increment::decide(context, base, snapshot, fleet, &relations, &mut dumped, counts);
+                    (Some(increment.await?), None)
                 }
-                None => None,
+                None => (None, counts),
             };
             return Ok(Some(CutState {
                 tables: ChosenTables {
@@ -152,6 +161,7 @@ pub(super) async fn take_cut(
                 },
                 dumped,
                 increment,
+                counts,
                 consistency,
                 pg_dump,
             }));
