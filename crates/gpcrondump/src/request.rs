@@ -11,7 +11,7 @@ use gpdump_core::format::report::BackupType;
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
-use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest, OutputStyle};
+use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest, OutputStyle, RowStyle};
 use gpdump_core::plan::filter::{NameList, TableFilter};
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadKey, BadPrefix, DumpDate, Prefix, TimestampKey};
@@ -123,6 +123,15 @@ fn style(options: &Parsed) -> OutputStyle {
         no_owner: options.has("--no-owner"),
         no_privileges: options.has("--no-privileges"),
         session_authorization: options.has("--use-set-session-authorization"),
+        rows: if options.has("--column-inserts") {
+            RowStyle::ColumnInserts
+        } else if options.has("--inserts") {
+            RowStyle::Inserts
+        } else if options.has("--oids") {
+            RowStyle::CopyWithOids
+        } else {
+            RowStyle::Copy
+        },
         // An empty one was none to the original.
         encoding: options.text("-E").filter(|name| !name.is_empty()).map(str::to_owned),
         pass_through: options
@@ -299,6 +308,7 @@ mod tests {
                 no_owner: true,
                 no_privileges: true,
                 session_authorization: true,
+                rows: RowStyle::Copy,
                 encoding: Some("LATIN1".into()),
                 pass_through: ["--no-privileges", "--no-owner", "--use-set-session-authorization"]
                     .map(str::to_owned)
@@ -306,6 +316,9 @@ mod tests {
             }
         );
         assert!(style("--rsyncable").rsyncable);
+        assert_eq!(style("--oids").rows, RowStyle::CopyWithOids);
+        assert_eq!(style("--inserts").rows, RowStyle::Inserts);
+        assert_eq!(style("--column-inserts --inserts").rows, RowStyle::ColumnInserts);
         let clean = style("--clean");
         assert!(clean.clean && !clean.clean_by_letter);
         assert_eq!(clean.pass_through, ["--clean"]);

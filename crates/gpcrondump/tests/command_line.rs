@@ -109,11 +109,15 @@ fn a_refusal_is_told_on_the_screen_and_in_the_log() {
 #[test]
 fn what_is_not_built_yet_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let refused = run(home.path(), &["-x", "demo", "--oids"], &[]);
+    let refused = run(
+        home.path(),
+        &["-x", "demo", "--list-backup-files", "-K", "20240102030405"],
+        &[],
+    );
     assert_eq!(refused.status.code(), Some(2));
     assert_eq!(
         messages(&refused.stdout)[1],
-        "[ERROR]:-gpcrondump error: option --oids is not built yet: object ids of rows are not saved"
+        "[ERROR]:-gpcrondump error: option --list-backup-files is not built yet: the manifest of a finished dump lists its files"
     );
 }
 

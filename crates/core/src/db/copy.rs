@@ -5,7 +5,7 @@ use futures_util::{Stream, StreamExt};
 use tokio_postgres::CopyInSink;
 
 use super::{Error, Session};
-use crate::words::job::TableJob;
+use crate::words::job::{RowForm, TableJob};
 use crate::words::names::quote_ident;
 
 /// How a session gets statements in UTF-8 through while rows travel in the encoding of the database.
@@ -47,7 +47,13 @@ impl RowEncoding {
 pub fn copy_out_statement(table: &TableJob) -> String {
     let columns = column_list(&table.columns);
     match &table.condition {
-        None => format!("COPY {}{columns} TO STDOUT", table.name.sql()),
+        None => {
+            let oids = match table.form {
+                RowForm::CopyWithOids => " WITH OIDS",
+                RowForm::Copy | RowForm::Inserts { .. } => "",
+            };
+            format!("COPY {}{columns} TO STDOUT{oids}", table.name.sql())
+        }
         Some(condition) => {
             let list: Vec<String> = table.columns.iter().map(|c| quote_ident(c)).collect();
             format!(

@@ -8,7 +8,7 @@ use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, TopologySource};
 use crate::words::ids::{ContentId, Oid};
 use crate::words::names::{QualifiedName, quote_literal};
-use crate::words::relation::{Distribution, Relation, SequenceState, StorageKind};
+use crate::words::relation::{Distribution, InsertShape, Relation, SequenceState, StorageKind, ValueKind};
 
 /// Schemas that belong to the server (`gp_dump.md` 2.5). Temporary ones are among them: their names begin with `pg_`.
 pub(super) const USER_SCHEMAS: &str = "n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'gp_toolkit')";
@@ -29,11 +29,11 @@ pub async fn read_relations(session: &Session, dialect: &Dialect) -> Result<Vec<
     let doing = "reading the columns of the tables";
     session
         .for_each_row(&columns_sql(dialect), doing, |row| {
-            let (Some(oid), Some(column)) = (row.get(0).and_then(parse_oid), row.get(1)) else {
-                return Err(unexpected(session, doing, "a column without table or name"));
+            let (Some(oid), Some(column), Some(kind)) = (row.get(0).and_then(parse_oid), row.get(1), row.get(2)) else {
+                return Err(unexpected(session, doing, "a column without table, name or kind"));
             };
             if let Some(&at) = by_oid.get(&oid) {
-                relations[at].columns.push(column.to_owned());
+                add_column(&mut relations[at], column, kind, row.get(3) == Some("a"));
             }
             Ok(())
         })
@@ -55,6 +55,22 @@ pub async fn read_relations(session: &Session, dialect: &Dialect) -> Result<Vec<
         }
     });
     Ok(relations)
+}
+
+fn add_column(relation: &mut Relation, column: &str, kind: &str, is_always_identity: bool) {
+    let insert = &mut relation.insert;
+    if kind == "g" {
+        insert.must_name_columns = true;
+        return;
+    }
+    insert.values.push(match kind {
+        "n" => ValueKind::Number,
+        "b" => ValueKind::Bits,
+        "o" => ValueKind::Boolean,
+        _ => ValueKind::Text,
+    });
+    insert.overrides_identity |= is_always_identity;
+    relation.columns.push(column.to_owned());
 }
 
 fn tables_sql(dialect: &Dialect) -> String {
@@ -87,9 +103,14 @@ fn tables_sql(dialect: &Dialect) -> String {
     } else {
         ""
     };
+    let oids = if dialect.rows_can_have_oids() {
+        "c.relhasoids"
+    } else {
+        "'f'"
+    };
     format!(
         "SELECT c.oid, n.nspname, c.relname, pg_catalog.pg_get_userbyid(c.relowner), {storage}, {access_method}, \
-         {policy}, c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint \
+         {policy}, c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint, {oids} \
          FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace\
          {access_method_join}{policy_join} \
          WHERE c.relkind = 'r'{stored_here}{permanent} AND {USER_SCHEMAS}"
@@ -117,20 +138,33 @@ fn relation_of(row: &tokio_postgres::SimpleQueryRow) -> Option<Relation> {
         columns: Vec::new(),
         root: None,
         condition: None,
+        insert: InsertShape::default(),
+        has_oids: row.get(8) == Some("t"),
         estimated_bytes: row.get(7).and_then(|b| b.parse().ok()).unwrap_or(0),
     })
 }
 
 fn columns_sql(dialect: &Dialect) -> String {
-    let stored = if dialect.pg_version.0 >= 120_000 {
-        " AND a.attgenerated = ''"
+    let generated = if dialect.pg_version.0 >= 120_000 {
+        "WHEN a.attgenerated <> '' THEN 'g' "
     } else {
         ""
     };
+    let identity = if dialect.pg_version.0 >= 100_000 {
+        "a.attidentity"
+    } else {
+        "''"
+    };
+    // Kinds by the type that a domain is made of, as clients see it: int2, 4, 8, oid, float4, 8, numeric; bit, varbit; bool.
     format!(
-        "SELECT a.attrelid, a.attname FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
+        "SELECT a.attrelid, a.attname, CASE {generated}\
+           WHEN coalesce(d.typbasetype, a.atttypid) IN (20, 21, 23, 26, 700, 701, 1700) THEN 'n' \
+           WHEN coalesce(d.typbasetype, a.atttypid) IN (1560, 1562) THEN 'b' \
+           WHEN coalesce(d.typbasetype, a.atttypid) = 16 THEN 'o' ELSE 't' END, {identity} \
+         FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_class c ON c.oid = a.attrelid \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped{stored} AND {USER_SCHEMAS} \
+         LEFT JOIN pg_catalog.pg_type d ON d.oid = a.atttypid AND d.typtype = 'd' \
+         WHERE c.relkind = 'r' AND a.attnum > 0 AND NOT a.attisdropped AND {USER_SCHEMAS} \
          ORDER BY a.attrelid, a.attnum"
     )
 }

@@ -1,4 +1,5 @@
-//! The data file of a segment: a script of `COPY` blocks, written and read as a stream of bytes.
+//! The data file of a segment: a script of `COPY` blocks (or of `INSERT` statements, where these were asked for),
+//! written and read as a stream of bytes.
 //!
 //! ```text
 //! --
@@ -33,16 +34,30 @@
 
 mod copy_statement;
 mod encoding;
+mod insert_statement;
+mod inserts;
 pub(in crate::format) mod lexer;
 mod reader;
 
+pub use inserts::{InsertWriter, insert_default_rows};
 pub use reader::{BlockReader, CopyBlock, DataError, DataEvent};
 
-use crate::words::job::TableJob;
+use crate::words::job::{RowForm, TableJob};
 use crate::words::names::{QualifiedName, quote_ident_if_needed, quote_literal};
 
-/// What stands behind the last row of a block: the end mark and two empty lines.
+/// What stands behind the last row of a block: the end mark of COPY and two empty lines.
 pub const BLOCK_END: &[u8] = b"\\.\n\n\n";
+
+/// The same behind INSERT statements.
+const INSERTS_END: &[u8] = b"\n\n";
+
+/// What stands behind the last row of this table.
+pub fn block_end(table: &TableJob) -> &'static [u8] {
+    match table.form {
+        RowForm::Copy | RowForm::CopyWithOids => BLOCK_END,
+        RowForm::Inserts { .. } => INSERTS_END,
+    }
+}
 
 /// The comment that only a complete file ends with.
 const TRAILER_TEXT: &str = "-- Greenplum Database database dump complete";
@@ -66,6 +81,18 @@ pub fn file_header(encoding: &str) -> Vec<u8> {
 /// The search path is set every time, where the original sets it when it changes: so a block that is read alone, from
 /// its own gzip member, says by itself which schema it belongs to. Names are written in UTF-8: see [`block_head_in`].
 pub fn block_head(table: &TableJob) -> Vec<u8> {
+    let comment = format!(
+        "{}\n--\n-- Data for Name: {}; Type: TABLE DATA; Schema: {}; Owner: {}\n--\n\n",
+        search_path(&table.name.schema),
+        in_one_line(&table.name.name),
+        in_one_line(&table.name.schema),
+        in_one_line(&table.owner),
+    );
+    let with_oids = match table.form {
+        RowForm::Copy => "",
+        RowForm::CopyWithOids => "WITH OIDS ",
+        RowForm::Inserts { .. } => return comment.into_bytes(),
+    };
     let columns: Vec<String> = table.columns.iter().map(|c| quote_ident_if_needed(c)).collect();
     // The original prints two blanks for a table without columns, and its filters look for them.
     let columns = if columns.is_empty() {
@@ -73,15 +100,8 @@ pub fn block_head(table: &TableJob) -> Vec<u8> {
     } else {
         format!("({})", columns.join(", "))
     };
-    format!(
-        "{}\n--\n-- Data for Name: {}; Type: TABLE DATA; Schema: {}; Owner: {}\n--\n\nCOPY {} {columns} FROM stdin;\n",
-        search_path(&table.name.schema),
-        in_one_line(&table.name.name),
-        in_one_line(&table.name.schema),
-        in_one_line(&table.owner),
-        quote_ident_if_needed(&table.name.name),
-    )
-    .into_bytes()
+    let table = quote_ident_if_needed(&table.name.name);
+    format!("{comment}COPY {table} {columns} {with_oids}FROM stdin;\n").into_bytes()
 }
 
 /// A name that would be another one in a file of this encoding.
@@ -133,6 +153,7 @@ mod tests {
             owner: "App Own".into(),
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             condition: None,
+            form: Default::default(),
         }
     }
 

@@ -60,14 +60,6 @@ pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<
             master_dump.display()
         )));
     }
-    // `gp_dump -d` and `-D` write rows as INSERT statements; gpcrondump's --inserts never did.
-    let passed = facts.pass_through.as_deref().unwrap_or_default();
-    if passed.split(' ').any(|word| matches!(word, "-d" | "-D")) {
-        return Err(Refusal::known(format!(
-            "set {key} was dumped as INSERT statements (gp_dump {passed}), which this program cannot load"
-        ))
-        .with_hint("nothing was changed; psql can run its files, one segment after the other"));
-    }
     if set.segments.is_empty() {
         return Err(Refusal::failed(format!(
             "report file {} names no segment, so nobody can tell which data files belong to the set",

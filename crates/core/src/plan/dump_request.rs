@@ -59,10 +59,24 @@ pub struct OutputStyle {
     pub no_privileges: bool,
     /// Owners by `SET SESSION AUTHORIZATION`.
     pub session_authorization: bool,
+    pub rows: RowStyle,
     /// Of the data files, as typed; `None`: that of the database.
     pub encoding: Option<String>,
     /// The words that the original handed on to its engine unread, in the order typed.
     pub pass_through: Vec<String>,
+}
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowStyle {
+    #[default]
+    Copy,
+    /// With object ids, where a table has them.
+    CopyWithOids,
+    Inserts,
+    /// Each statement names its columns.
+    ColumnInserts,
 }
 
 /// Whether to look for free disk space before the dump.

@@ -13,7 +13,7 @@ use crate::db::catalog;
 use crate::format::report::BackupType;
 use crate::gather::chain;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
-use crate::plan::dump_request::DumpRequest;
+use crate::plan::dump_request::{DumpRequest, RowStyle};
 use crate::plan::filter::TableFilter;
 use crate::plan::{self, databases};
 use crate::words::environment::Environment;
@@ -48,6 +48,12 @@ pub async fn run(
         gathered = gather => gathered?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
+    if request.style.rows == RowStyle::CopyWithOids && !surroundings.dialect.rows_can_have_oids() {
+        return Err(Refusal::known(
+            "--oids: this server has no object ids for rows, so there is nothing that it could save",
+        )
+        .with_hint("leave --oids away; a dump without it holds everything"));
+    }
     let run = Run {
         environment,
         request,

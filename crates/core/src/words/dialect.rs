@@ -122,6 +122,11 @@ impl Dialect {
         if self.pg_version.0 < 90000 { 2 } else { 3 }
     }
 
+    /// Tables can be made with object ids for their rows.
+    pub fn rows_can_have_oids(&self) -> bool {
+        self.pg_version.0 < 120_000
+    }
+
     /// The hash family that new tables get.
     pub fn hash_family(&self) -> HashFamily {
         match self.distribution {

@@ -8,6 +8,7 @@ use super::cluster::Instance;
 use super::dialect::Dialect;
 use super::layout::{InstanceId, SetNames};
 use super::names::QualifiedName;
+use super::relation::InsertShape;
 
 /// Where and as whom to connect. Never holds a password: each process finds its own in the environment or `~/.pgpass`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,26 @@ pub struct TableJob {
     /// `WHERE ...`: the rows of an extension's configuration table that are the user's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub condition: Option<String>,
+    #[serde(default, skip_serializing_if = "RowForm::is_copy")]
+    pub form: RowForm,
+}
+
+/// How the rows of a table stand in a data file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RowForm {
+    #[default]
+    Copy,
+    /// Each row begins with its object id.
+    CopyWithOids,
+    /// A statement for each row.
+    Inserts { shape: InsertShape, list_columns: bool },
+}
+
+impl RowForm {
+    fn is_copy(&self) -> bool {
+        *self == RowForm::Copy
+    }
 }
 
 /// All that one host does for a dump.

@@ -45,8 +45,40 @@ pub struct Relation {
     pub root: Option<Oid>,
     /// `WHERE ...`: set for an extension's configuration table, of which only the user's own rows are dumped.
     pub condition: Option<String>,
+    /// What INSERT statements of its rows look like.
+    pub insert: InsertShape,
+    /// Its rows have object ids (servers before PostgreSQL 12).
+    pub has_oids: bool,
     /// Planner's estimate of the whole table in bytes on all segments; for progress and disk space, never for truth.
     pub estimated_bytes: u64,
+}
+
+/// What must be known of a table to write its rows as INSERT statements.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsertShape {
+    /// For each column that is dumped.
+    pub values: Vec<ValueKind>,
+    /// There are generated columns too, which no statement may give a value: the others must be named.
+    pub must_name_columns: bool,
+    /// An identity column takes no other value than its own without `OVERRIDING SYSTEM VALUE`.
+    pub overrides_identity: bool,
+}
+
+/// How a value is written in an INSERT statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum ValueKind {
+    /// Bare, unless it is a word such as NaN.
+    #[serde(rename = "n")]
+    Number,
+    /// `B'101'`
+    #[serde(rename = "b")]
+    Bits,
+    /// `true`, `false`
+    #[serde(rename = "o")]
+    Boolean,
+    /// A literal.
+    #[serde(rename = "t")]
+    Text,
 }
 
 /// A sequence and its state at the cut.

@@ -17,10 +17,10 @@ use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{RowEncoding, copy_out, copy_out_statement};
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{self, Session, table_states};
-use crate::format::segment_data;
+use crate::format::segment_data::{self, InsertWriter};
 use crate::store::compress::CompressPool;
 use crate::store::data_file::{self, DataFile, PartialFile};
-use crate::words::job::{SegmentTarget, TableJob, TableTotals};
+use crate::words::job::{RowForm, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
 use crate::words::names::QualifiedName;
 
@@ -74,6 +74,9 @@ const COUNTS_PER_EVENT: usize = 1000;
 
 /// How often progress is reported at most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// INSERT statements made at once of a row of any length.
+const SQL_BYTES: usize = 1 << 20;
 
 /// A server that sends nothing for this long in the middle of a COPY is taken for dead; it has no lock to wait for.
 const COPY_SILENCE: Duration = Duration::from_secs(15 * 60);
@@ -180,8 +183,9 @@ impl SegmentDump {
             file.start_block().await?;
             file.write(&segment_data::block_head_in(table, &self.start.names_in)?)
                 .await?;
-            let totals = copy_table(session, encoding, table, &mut file, &mut progress).await?;
-            file.write(segment_data::BLOCK_END).await?;
+            let mut inserts = self.insert_writer(table)?;
+            let totals = copy_table(session, encoding, table, &mut inserts, &mut file, &mut progress).await?;
+            file.write(segment_data::block_end(table)).await?;
             file.end_block(table.name.clone(), totals).await?;
             self.add_totals(at, totals);
             progress.table_done().await;
@@ -195,6 +199,14 @@ impl SegmentDump {
             data: files.data,
             index: files.index,
         })
+    }
+
+    fn insert_writer(&self, table: &TableJob) -> Result<Option<InsertWriter>, Error> {
+        let RowForm::Inserts { shape, list_columns } = &table.form else {
+            return Ok(None);
+        };
+        let (rows_in, names_in) = (&self.start.encoding, &self.start.names_in);
+        Ok(Some(InsertWriter::new(table, shape, *list_columns, rows_in, names_in)?))
     }
 
     fn add_totals(&self, table: usize, totals: TableTotals) {
@@ -224,6 +236,7 @@ async fn copy_table(
     session: &Session,
     encoding: &RowEncoding,
     table: &TableJob,
+    inserts: &mut Option<InsertWriter>,
     file: &mut DataFile,
     progress: &mut Progress,
 ) -> Result<TableTotals, Error> {
@@ -247,7 +260,17 @@ async fn copy_table(
         let count = memchr::memchr_iter(b'\n', &rows).count() as u64;
         totals.rows += count;
         totals.bytes += rows.len() as u64;
-        file.write(&rows).await?;
+        match inserts {
+            None => file.write(&rows).await?,
+            Some(inserts) => {
+                let mut rest = &rows[..];
+                while !rest.is_empty() {
+                    let mut sql = Vec::with_capacity(rest.len().min(SQL_BYTES) * 2);
+                    inserts.write(&mut rest, &mut sql, SQL_BYTES);
+                    file.write(&sql).await?;
+                }
+            }
+        }
         progress.rows(count, rows.len() as u64).await;
     }
     Ok(totals)

@@ -16,9 +16,12 @@ use super::table_ranges::{self, TableRanges};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{self, RowEncoding};
 use crate::db::{Session, error_chain};
-use crate::format::segment_data::{BlockReader, CopyBlock, DataEvent};
+use crate::format::segment_data::{self, BlockReader, CopyBlock, DataEvent};
 use crate::words::job::{LoadRoute, TableTotals};
 use crate::words::names::{QualifiedName, quote_ident};
+
+/// Rows of a table without columns that one message brings.
+const ROWS_PER_STATEMENT: usize = 1000;
 
 /// Tables told to the master in one event.
 const TABLES_PER_EVENT: usize = 200;
@@ -79,40 +82,50 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
     let about = |error: &dyn std::fmt::Display| format!("data file \"{path}\": {error}");
     let mut table = None;
     'file: loop {
-        match chunks.recv().await {
+        let end = match chunks.recv().await {
             Some(Ok(Chunk::Text(text))) => {
                 reader.push(text);
-                while let Some(event) = reader.next_event().map_err(|e| about(&e))? {
-                    let ended = match &event {
-                        DataEvent::Begin(block) => {
-                            table = Some(block.table.clone());
-                            None
-                        }
-                        DataEvent::End(totals) => table.take().map(|table| (table, *totals)),
-                        _ => None,
-                    };
-                    if let Some((table, totals)) = &ended
-                        && counted.get(table).is_some_and(|counted| counted != totals)
-                    {
-                        return Err(about(&format!(
-                            "its index counts other rows of table {table} than it has"
-                        )));
-                    }
-                    loader.take(event).await?;
-                    if let (Some(missing), Some((table, _))) = (&mut missing, &ended) {
-                        missing.remove(table);
-                        // Nothing that is wanted can come any more.
-                        if missing.is_empty() {
-                            break 'file;
-                        }
-                    }
+                None
+            }
+            Some(Ok(end)) => {
+                reader.close();
+                Some(end)
+            }
+            Some(Err(error)) => return Err(format!("could not read data file \"{path}\": {error}")),
+            None => return Err(about(&"its reader ended unexpectedly")),
+        };
+        while let Some(event) = reader.next_event().map_err(|e| about(&e))? {
+            let ended = match &event {
+                DataEvent::Begin(block) => {
+                    table = Some(block.table.clone());
+                    None
+                }
+                DataEvent::End(totals) => table.take().map(|table| (table, *totals)),
+                _ => None,
+            };
+            if let Some((table, totals)) = &ended
+                && counted.get(table).is_some_and(|counted| counted != totals)
+            {
+                return Err(about(&format!(
+                    "its index counts other rows of table {table} than it has"
+                )));
+            }
+            loader.take(event).await?;
+            if let (Some(missing), Some((table, _))) = (&mut missing, &ended) {
+                missing.remove(table);
+                // Nothing that is wanted can come any more.
+                if missing.is_empty() {
+                    break 'file;
                 }
             }
-            Some(Ok(Chunk::EndOfRanges)) => {
+        }
+        match end {
+            None | Some(Chunk::Text(_)) => {}
+            Some(Chunk::EndOfRanges) => {
                 reader.finish_part().map_err(|e| about(&e))?;
                 break;
             }
-            Some(Ok(Chunk::End { sha256 })) => {
+            Some(Chunk::End { sha256 }) => {
                 // First the content: "cut off" says more than "the sum is wrong".
                 reader.finish().map_err(|e| about(&e))?;
                 if let (Some(expected), Some(found)) = (expected_sha256, sha256)
@@ -124,8 +137,6 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
                 }
                 break;
             }
-            Some(Err(error)) => return Err(format!("could not read data file \"{path}\": {error}")),
-            None => return Err(about(&"its reader ended unexpectedly")),
         }
     }
     loader.tell_loaded().await;
@@ -195,6 +206,11 @@ enum Current {
         sink: Pin<Box<CopyInSink<Bytes>>>,
         side: Side,
     },
+    /// A table without columns: no COPY brings its rows back.
+    Columnless {
+        table: QualifiedName,
+        side: Side,
+    },
     /// The rest of the block is passed over.
     Skipping,
 }
@@ -225,8 +241,7 @@ impl Loader<'_> {
             DataEvent::Statement { text, .. } => {
                 let text: String = String::from_utf8_lossy(&text).chars().take(120).collect();
                 return Err(format!(
-                    "data file \"{}\" holds a statement that is no COPY (\"{text}\"): sets dumped with --inserts cannot \
-                     be restored by this program",
+                    "data file \"{}\" holds a statement that brings no rows (\"{text}\"), which this program does not run",
                     self.file.path.display()
                 ));
             }
@@ -264,7 +279,24 @@ impl Loader<'_> {
             let Current::Waiting(block, side) = std::mem::replace(&mut self.current, Current::Skipping) else {
                 unreachable!("it was just looked at");
             };
-            self.begin(block, side).await?;
+            // Files name the columns wherever there are any; only a row without a value is an empty line.
+            let is_columnless = match &block.columns {
+                Some(columns) => columns.is_empty(),
+                None => !block.with_oids && rows.iter().all(|b| *b == b'\n'),
+            };
+            match is_columnless {
+                true => {
+                    self.current = Current::Columnless {
+                        table: block.table,
+                        side,
+                    }
+                }
+                false => self.begin(block, side).await?,
+            }
+        }
+        if let Current::Columnless { table, side } = &self.current {
+            let (table, side) = (table.clone(), *side);
+            return self.columnless_rows(table, side, rows.len()).await;
         }
         if let Current::Loading { table, sink, side } = &mut self.current
             && sink.send(rows).await.is_err()
@@ -277,10 +309,36 @@ impl Loader<'_> {
     }
 
     fn copy_statement(&self, block: &CopyBlock) -> String {
+        copy_statement(block, &self.target_table(&block.table))
+    }
+
+    /// Where the rows of a table go.
+    fn target_table(&self, table: &QualifiedName) -> QualifiedName {
         match &self.shared.start.schema {
-            Some(schema) => copy_statement(block, &QualifiedName::new(schema, &block.table.name)),
-            None => copy_statement(block, &block.table),
+            Some(schema) => QualifiedName::new(schema, &table.name),
+            None => table.clone(),
         }
+    }
+
+    async fn columnless_rows(&mut self, table: QualifiedName, side: Side, rows: usize) -> Result<(), String> {
+        let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
+        let target = self.target_table(&table);
+        let open = self.open(side).await?;
+        let mut left = rows;
+        while left > 0 {
+            let now = left.min(ROWS_PER_STATEMENT);
+            left -= now;
+            let sql = segment_data::insert_default_rows(&target, now);
+            match open.session.run(&sql, &doing).await {
+                Ok(()) => {}
+                Err(error) if error.code().is_some() => {
+                    self.current = Current::Skipping;
+                    return self.refused(table, error_chain(&error)).await;
+                }
+                Err(error) => return Err(error_chain(&error)),
+            }
+        }
+        Ok(())
     }
 
     /// Some servers say only behind the first rows that they take none: so this asks with none at all.
@@ -346,6 +404,7 @@ impl Loader<'_> {
     async fn end(&mut self, totals: TableTotals) -> Result<(), String> {
         match std::mem::replace(&mut self.current, Current::Nothing) {
             Current::Waiting(block, _) => self.count(block.table, totals).await,
+            Current::Columnless { table, .. } => self.count(table, totals).await,
             Current::Loading { table, mut sink, side } => {
                 let finished = sink.as_mut().finish().await;
                 let Some(open) = self.target(side) else {

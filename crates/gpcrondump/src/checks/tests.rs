@@ -395,6 +395,12 @@ fn every_check_speaks_the_words_of_the_original() {
             "--inserts, --column-inserts, --oids cannot be selected with incremental backup",
         ),
         (
+            "4.1",
+            "-x d --oids --column-inserts",
+            EX,
+            "--oids can not be selected with --inserts or --column-inserts option",
+        ),
+        (
             "57",
             "-x d -s a -s pg_catalog",
             EX,
@@ -618,10 +624,10 @@ fn what_is_not_there_is_refused_with_a_way_out() {
     ];
     assert!(outcome(&netbackup, None).1.unwrap().1.contains("named pipes"));
 
-    let refusal = refuse_not_built(NOT_BUILT, &parsed(&["-x", "d", "-a", "--oids", "--incremental"])).unwrap_err();
+    let refusal = refuse_not_built(NOT_BUILT, &parsed(&["-x", "d", "-a", "--list-backup-files"])).unwrap_err();
     assert_eq!(
         refusal.text,
-        "option --oids is not built yet: object ids of rows are not saved"
+        "option --list-backup-files is not built yet: the manifest of a finished dump lists its files"
     );
     refuse_not_built(NOT_BUILT, &parsed(&["-x", "d", "-a", "-z", "--prefix", ""])).unwrap();
     let names: Vec<&str> = GROUPS

@@ -249,6 +249,7 @@ fn values_copy_blocks_labels_and_moved_leaves_are_added() {
         owner: "o".to_owned(),
         columns: vec!["a".to_owned(), "B".to_owned()],
         condition: None,
+        form: Default::default(),
     };
     let leaf = MovedLeaf {
         root: QualifiedName::new("s", "t"),
@@ -389,6 +390,7 @@ fn under_session_authorization_blocks_of_our_own_are_nobody_elses() {
         owner: "o".into(),
         columns: vec!["id".into()],
         condition: None,
+        form: Default::default(),
     }];
     let whole = input(&dump, 150000, &labels);
     let (pre_data, _) = split_texts(&SplitInput {

@@ -114,17 +114,25 @@ fn undouble(text: &[u8], quote: u8) -> Vec<u8> {
     out
 }
 
-struct Scan<'a> {
+pub(super) struct Scan<'a> {
     rest: &'a [u8],
 }
 
-impl Scan<'_> {
-    fn is_done(&self) -> bool {
+impl<'a> Scan<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Scan { rest: text }
+    }
+
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(super) fn is_done(&self) -> bool {
         self.rest.trim_ascii().is_empty()
     }
 
     /// Takes a key word, in any case of letters, when it comes next.
-    fn word(&mut self, word: &str) -> bool {
+    pub(super) fn word(&mut self, word: &str) -> bool {
         let rest = self.rest.trim_ascii_start();
         let Some((head, tail)) = rest.split_at_checked(word.len()) else {
             return false;
@@ -136,7 +144,7 @@ impl Scan<'_> {
         true
     }
 
-    fn symbol(&mut self, symbol: u8) -> bool {
+    pub(super) fn symbol(&mut self, symbol: u8) -> bool {
         match self.rest.trim_ascii_start() {
             [first, tail @ ..] if *first == symbol => {
                 self.rest = tail;
@@ -147,7 +155,7 @@ impl Scan<'_> {
     }
 
     /// A name, quoted or bare; bare ones are folded as the server folds them.
-    fn name(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn name(&mut self) -> Option<Vec<u8>> {
         let rest = self.rest.trim_ascii_start();
         if let Some(quoted) = rest.strip_prefix(b"\"") {
             let mut from = 0;

@@ -6,16 +6,21 @@ use bytes::{Buf, Bytes};
 use memchr::memmem::Finder;
 
 use super::copy_statement::{begins_with, first_schema, is_trigger_switch, literal, parse_copy, parse_set};
-use super::encoding;
+use super::encoding::{self, Lengths};
+use super::insert_statement::{append_rows, parse_head};
 use super::lexer::{Lexer, Piece};
 use crate::words::job::TableTotals;
 use crate::words::names::QualifiedName;
 
-/// The head of a block.
+/// Text made of INSERT statements that is handed on at once.
+const INSERTED_BYTES: usize = 1 << 16;
+
+/// The head of a block: of a COPY, or of INSERT statements that follow one another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyBlock {
     pub table: QualifiedName,
-    /// `None` when the statement has no list: a table without columns.
+    /// `None` when the statement has no list: COPY of a table without columns, INSERT of any. Empty for `INSERT ... DEFAULT
+    /// VALUES`: surely a table without columns.
     pub columns: Option<Vec<String>>,
     /// Each row begins with its OID.
     pub with_oids: bool,
@@ -29,12 +34,12 @@ pub enum DataEvent {
     /// `SET client_encoding`: what names and rows that follow are written in.
     Encoding(String),
     Begin(CopyBlock),
-    /// Row text, a slice of what was pushed; may begin and end within a row.
+    /// Row text as COPY takes it; may begin and end within a row.
     Rows(Bytes),
     /// The block is whole.
     End(TableTotals),
-    /// Anything that is not known to be harmless when passed over: `INSERT` of a set dumped with `--inserts`, large
-    /// objects, strangers. Who restores must execute or refuse it.
+    /// Anything that is not known to be harmless when passed over: large objects, strangers. Who restores must execute or
+    /// refuse it.
     Statement {
         schema: Option<String>,
         text: Bytes,
@@ -94,9 +99,19 @@ enum Mode {
     Ended,
 }
 
-/// Push parser: [`push`](Self::push) a chunk, take events until `None`, and so on; then [`finish`](Self::finish).
+/// INSERT statements with the same head, one behind the other: they are a block like that of a COPY.
+#[derive(Debug)]
+struct InsertRun {
+    /// Everything in front of the first value of each of them.
+    head: Bytes,
+    /// Rows that were not handed on yet.
+    text: Vec<u8>,
+}
+
+/// Push parser: [`push`](Self::push) a chunk, take events until `None`, and so on; after the last chunk
+/// [`close`](Self::close), the events that are left, and [`finish`](Self::finish).
 ///
-/// Holds no more than a statement and a few bytes; rows pass through as slices of the chunks.
+/// Holds no more than a statement and a few bytes; rows of COPY pass through as slices of the chunks.
 #[derive(Debug)]
 pub struct BlockReader {
     mode: Mode,
@@ -109,6 +124,13 @@ pub struct BlockReader {
     encoding: String,
     table: Option<QualifiedName>,
     totals: TableTotals,
+    inserts: Option<InsertRun>,
+    /// A comment has said that rows of this table follow, and nothing has yet: schema and name. Of INSERT statements there
+    /// may be none.
+    announced: Option<(Vec<u8>, Vec<u8>)>,
+    /// What is known and was not asked for yet.
+    ready: VecDeque<DataEvent>,
+    is_closed: bool,
     trailer_seen: bool,
 }
 
@@ -131,6 +153,10 @@ impl BlockReader {
             encoding: "UTF8".to_owned(),
             table: None,
             totals: TableTotals::default(),
+            inserts: None,
+            announced: None,
+            ready: VecDeque::new(),
+            is_closed: false,
             trailer_seen: false,
         }
     }
@@ -148,6 +174,9 @@ impl BlockReader {
     /// The next event; `None` when more bytes are needed.
     pub fn next_event(&mut self) -> Result<Option<DataEvent>, DataError> {
         loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
             if let Mode::Ended = self.mode {
                 self.mode = Mode::Script;
                 self.table = None;
@@ -156,6 +185,11 @@ impl BlockReader {
             if self.input.is_empty() {
                 match self.waiting.pop_front() {
                     Some(chunk) => self.input = chunk,
+                    None if self.is_closed => {
+                        self.end_inserts();
+                        self.end_announced();
+                        return Ok(self.ready.pop_front());
+                    }
                     None => return Ok(None),
                 }
             }
@@ -172,6 +206,11 @@ impl BlockReader {
                 return Ok(event);
             }
         }
+    }
+
+    /// No more bytes come: a block of INSERT statements that reached to the end is over. Ask for its events.
+    pub fn close(&mut self) {
+        self.is_closed = true;
     }
 
     /// Says that the file is over; an error unless it was complete.
@@ -213,13 +252,113 @@ impl BlockReader {
             None => Ok(None),
             Some(Piece::Comment(text)) => {
                 self.trailer_seen |= is_trailer(&text);
+                if text != b"--" {
+                    self.end_inserts();
+                    self.end_announced();
+                    self.announced = announced_table(&text);
+                }
                 Ok(None)
             }
             Some(Piece::Statement(text)) => {
                 // Whatever follows the trailer makes it the trailer of something else.
                 self.trailer_seen = false;
-                self.statement(Bytes::from(text))
+                if begins_with(&text, &["insert"]) {
+                    self.insert(Bytes::from(text))?;
+                    return Ok(None);
+                }
+                if begins_with(&text, &["copy"]) {
+                    self.announced = None;
+                }
+                self.end_inserts();
+                let event = self.statement(Bytes::from(text))?;
+                self.ready.extend(event);
+                Ok(None)
             }
+        }
+    }
+
+    /// Another row, or the first, of a block of INSERT statements.
+    fn insert(&mut self, text: Bytes) -> Result<(), DataError> {
+        self.announced = None;
+        let goes_on = self.inserts.as_ref().is_some_and(|run| text.starts_with(&run.head));
+        if !goes_on {
+            let head = parse_head(&text).map_err(|reason| self.bad(&text, reason))?;
+            let Some(schema) = head.schema.as_ref().or(self.schema.as_ref()) else {
+                return Err(DataError::NoSchema {
+                    statement: excerpt(&text),
+                    at: self.offset(),
+                });
+            };
+            let names = head
+                .columns
+                .as_ref()
+                .map(|names| names.iter().map(|n| self.decode(n)).collect());
+            let block = CopyBlock {
+                table: QualifiedName::new(self.decode(schema)?, self.decode(&head.table)?),
+                columns: names.transpose()?,
+                with_oids: false,
+                copy_statement: text.slice(..head.length),
+            };
+            self.end_inserts();
+            self.inserts = Some(InsertRun {
+                head: block.copy_statement.clone(),
+                text: Vec::new(),
+            });
+            self.ready.push_back(DataEvent::Begin(block));
+        }
+        let (standard, lengths) = (self.lexer.standard_strings, Lengths::of(&self.encoding));
+        let Some(run) = &mut self.inserts else { return Ok(()) };
+        let held = run.text.len();
+        let values = &text[run.head.len()..];
+        let rows = if values.is_empty() {
+            // DEFAULT VALUES: to COPY a row without columns is an empty line.
+            run.text.push(b'\n');
+            Ok(1)
+        } else {
+            append_rows(values, standard, lengths, &mut run.text)
+        };
+        let (bytes, is_full) = (run.text.len() - held, run.text.len() >= INSERTED_BYTES);
+        if is_full {
+            let full = std::mem::take(&mut run.text);
+            self.ready.push_back(DataEvent::Rows(full.into()));
+        }
+        self.totals.rows += rows.map_err(|reason| self.bad(&text, reason))?;
+        self.totals.bytes += bytes as u64;
+        Ok(())
+    }
+
+    fn bad(&self, statement: &[u8], reason: &'static str) -> DataError {
+        DataError::BadCopy {
+            statement: excerpt(statement),
+            at: self.offset(),
+            reason,
+        }
+    }
+
+    /// Ends a block of INSERT statements.
+    fn end_inserts(&mut self) {
+        if let Some(run) = self.inserts.take() {
+            if !run.text.is_empty() {
+                self.ready.push_back(DataEvent::Rows(run.text.into()));
+            }
+            self.ready.push_back(DataEvent::End(std::mem::take(&mut self.totals)));
+        }
+    }
+
+    /// A block was announced, and no row of it came.
+    fn end_announced(&mut self) {
+        let Some((schema, table)) = self.announced.take() else {
+            return;
+        };
+        // A name that cannot be read belongs to a table that nothing has to be done for.
+        if let (Ok(schema), Ok(table)) = (self.decode(&schema), self.decode(&table)) {
+            self.ready.push_back(DataEvent::Begin(CopyBlock {
+                table: QualifiedName::new(schema, table),
+                columns: None,
+                with_oids: false,
+                copy_statement: Bytes::new(),
+            }));
+            self.ready.push_back(DataEvent::End(TableTotals::default()));
         }
     }
 
@@ -273,11 +412,7 @@ impl BlockReader {
     }
 
     fn copy_block(&self, text: Bytes) -> Result<CopyBlock, DataError> {
-        let parts = parse_copy(&text).map_err(|reason| DataError::BadCopy {
-            statement: excerpt(&text),
-            at: self.offset(),
-            reason,
-        })?;
+        let parts = parse_copy(&text).map_err(|reason| self.bad(&text, reason))?;
         let Some(schema) = parts.schema.as_ref().or(self.schema.as_ref()) else {
             return Err(DataError::NoSchema {
                 statement: excerpt(&text),
@@ -315,11 +450,10 @@ impl BlockReader {
                 b' ' | b'\t' => self.input.advance(1),
                 _ => {
                     let table = self.table.as_ref().map(ToString::to_string).unwrap_or_default();
-                    return Err(DataError::BadCopy {
-                        statement: format!("COPY {table}"),
-                        at: self.offset(),
-                        reason: "something stands behind it in its line",
-                    });
+                    return Err(self.bad(
+                        format!("COPY {table}").as_bytes(),
+                        "something stands behind it in its line",
+                    ));
                 }
             }
         }
@@ -387,6 +521,16 @@ impl BlockReader {
         let waiting: usize = self.waiting.iter().map(Bytes::len).sum();
         self.pushed_bytes - (self.input.len() + waiting) as u64
     }
+}
+
+/// The table of a comment "Data for Name". Names are bare there, so one that holds such words may be read wrong.
+fn announced_table(comment: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let text = comment.strip_prefix(b"-- Data for Name: ")?;
+    let kind = b"; Type: TABLE DATA; Schema: ";
+    let at = memchr::memmem::find(text, kind)?;
+    let (name, rest) = (&text[..at], &text[at + kind.len()..]);
+    let schema = &rest[..memchr::memmem::rfind(rest, b"; Owner: ")?];
+    Some((schema.to_vec(), name.to_vec()))
 }
 
 fn is_trailer(comment: &[u8]) -> bool {

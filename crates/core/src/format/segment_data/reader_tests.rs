@@ -147,22 +147,6 @@ fn oids_and_trigger_switches_are_understood() {
 }
 
 #[test]
-fn inserts_are_handed_on_and_not_lost() {
-    let (events, end) = read(reference!("gp5/engine/d1/gp_dump_0_2_20200101000000"), &[50]);
-    assert_eq!(end, Ok(()));
-    let inserts: Vec<_> = events
-        .iter()
-        .filter_map(|e| match e {
-            DataEvent::Statement { schema, text } => Some((schema.as_deref(), text)),
-            _ => None,
-        })
-        .collect();
-    assert!(inserts.iter().all(|(_, text)| text.starts_with(b"INSERT INTO ")));
-    assert_eq!(inserts.len(), 41);
-    assert_eq!(inserts[0].0, Some("S 2"));
-}
-
-#[test]
 fn a_file_of_a_failed_segment_is_cut_though_its_block_is_closed() {
     let (events, end) = read(reference!("gp5/engine/f1/gp_dump_0_2_20200101000000"), &[1000]);
     assert_eq!(end, Err(DataError::NoTrailer));
@@ -225,6 +209,7 @@ fn one_block_can_be_read_alone() {
         owner: "o".into(),
         columns: vec!["a".into()],
         condition: None,
+        form: Default::default(),
     };
     let mut reader = BlockReader::new();
     reader.push([&block_head(&table), b"1\n".as_slice(), BLOCK_END].concat().into());
@@ -280,6 +265,7 @@ proptest! {
                 owner: "o".into(),
                 columns: columns.clone(),
                 condition: None,
+                form: Default::default(),
             };
             let head = block_head(&job);
             text.extend_from_slice(&head);

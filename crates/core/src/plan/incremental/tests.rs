@@ -15,6 +15,8 @@ fn relation(oid: u32, schema: &str, name: &str, storage: StorageKind) -> Relatio
         columns: Vec::new(),
         root: None,
         condition: None,
+        insert: Default::default(),
+        has_oids: false,
         estimated_bytes: 0,
     }
 }

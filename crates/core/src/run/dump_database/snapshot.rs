@@ -15,13 +15,13 @@ use crate::exec::cut::{self, CutLimits};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::Consistency;
 use crate::format::state::TableCounts;
-use crate::plan::dump_request::OutputStyle;
+use crate::plan::dump_request::{OutputStyle, RowStyle};
 use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::tools::pg_dump::{self, PgDump, RunningPgDump};
 use crate::words::dialect::Dialect;
 use crate::words::ids::ContentId;
-use crate::words::job::{LoginAs, SegmentTarget, TableJob};
+use crate::words::job::{LoginAs, RowForm, SegmentTarget, TableJob};
 use crate::words::layout::{InstanceId, SetNames};
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
@@ -304,8 +304,23 @@ fn names_in<'a>(rows_in: &'a str, database: &'a str) -> &'a str {
 pub(super) fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(a, b)| {
-            (a.oid, &a.name, &a.columns, &a.condition, a.distribution, a.root)
-                == (b.oid, &b.name, &b.columns, &b.condition, b.distribution, b.root)
+            (
+                a.oid,
+                &a.name,
+                &a.columns,
+                &a.insert,
+                &a.condition,
+                a.distribution,
+                a.root,
+            ) == (
+                b.oid,
+                &b.name,
+                &b.columns,
+                &b.insert,
+                &b.condition,
+                b.distribution,
+                b.root,
+            )
         })
 }
 
@@ -336,8 +351,23 @@ pub(super) fn jobs_of(relations: &[Relation], style: &OutputStyle) -> Vec<TableJ
         },
         columns: relation.columns.clone(),
         condition: relation.condition.clone(),
+        form: form_of(relation, style.rows),
     };
     relations.iter().map(job_of).collect()
+}
+
+fn form_of(relation: &Relation, style: RowStyle) -> RowForm {
+    let inserts = |list_columns| RowForm::Inserts {
+        shape: relation.insert.clone(),
+        list_columns: list_columns || relation.insert.must_name_columns,
+    };
+    match style {
+        // Rows chosen by a condition come out of a query, which has no object ids.
+        RowStyle::CopyWithOids if relation.has_oids && relation.condition.is_none() => RowForm::CopyWithOids,
+        RowStyle::Copy | RowStyle::CopyWithOids => RowForm::Copy,
+        RowStyle::Inserts => inserts(false),
+        RowStyle::ColumnInserts => inserts(true),
+    }
 }
 
 pub(super) fn segment_target(
