@@ -5,7 +5,7 @@
 //! ```
 //!
 //! The rest of the library emits plain `tracing` events: the message is the sentence, facts go into fields. This module
-//! writes them to stdout and to the log file. It does not colour, rotate or buffer: the last line before a crash is the
+//! writes them to the screen and to the log file. It does not colour, rotate or buffer: the last line before a crash is the
 //! one that matters.
 
 use std::fmt::{self, Write as _};
@@ -22,6 +22,7 @@ use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
+use crate::format::run_report::MESSAGES;
 use crate::words::environment::Verbosity;
 
 /// Events of these crates are printed; those of libraries only when `other_targets` asks for them.
@@ -101,7 +102,7 @@ impl LogLevel {
     }
 }
 
-/// Everything the log needs to know.
+/// Everything the log needs to know, but for the screen.
 #[derive(Debug, Clone)]
 pub struct LogSetup {
     pub writer: Writer,
@@ -127,11 +128,32 @@ pub enum LogError {
     Twice,
 }
 
-/// Keeps the count of lines that could not be written.
+/// Keeps the count of lines that could not be written, and the lines that say that something is wrong.
 #[derive(Debug, Clone)]
 pub struct Log {
     lost: Arc<AtomicU64>,
+    told: Arc<Mutex<Told>>,
     file: PathBuf,
+}
+
+/// Warnings and errors of a run, in their order; the first [`MESSAGES`] of each kind.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Told {
+    pub warnings: Vec<String>,
+    pub errors: Vec<String>,
+}
+
+impl Told {
+    fn note(&mut self, level: LogLevel, message: &str) {
+        let kept = match level {
+            LogLevel::Debug | LogLevel::Info => return,
+            LogLevel::Warning => &mut self.warnings,
+            LogLevel::Error | LogLevel::Critical => &mut self.errors,
+        };
+        if kept.len() < MESSAGES {
+            kept.push(message.to_owned());
+        }
+    }
 }
 
 impl Log {
@@ -141,15 +163,23 @@ impl Log {
         self.lost.load(Ordering::Relaxed)
     }
 
+    /// What was wrong so far.
+    pub fn told(&self) -> Told {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// `<dir>/<program>_<YYYYMMDD>.log`.
     pub fn file(&self) -> &Path {
         &self.file
     }
 }
 
+/// Where lines for people go.
+pub type ScreenWriter = Box<dyn Write + Send>;
+
 /// Opens the log file and makes this the log of the process.
-pub fn init(setup: LogSetup) -> Result<Log, LogError> {
-    let (lines, log) = Lines::open(setup)?;
+pub fn init(setup: LogSetup, screen: ScreenWriter) -> Result<Log, LogError> {
+    let (lines, log) = Lines::open_with(setup, screen, Local::now)?;
     tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines)).map_err(|_| LogError::Twice)?;
     Ok(log)
 }
@@ -161,18 +191,13 @@ struct Lines<Screen: Write> {
     file: Sink<File>,
     others: Targets,
     lost: Arc<AtomicU64>,
+    told: Arc<Mutex<Told>>,
     clock: fn() -> DateTime<Local>,
 }
 
 struct Sink<W> {
     out: Mutex<W>,
     from: LevelFilter,
-}
-
-impl Lines<io::Stdout> {
-    fn open(setup: LogSetup) -> Result<(Self, Log), LogError> {
-        Self::open_with(setup, io::stdout(), Local::now)
-    }
 }
 
 impl<Screen: Write> Lines<Screen> {
@@ -187,7 +212,7 @@ impl<Screen: Write> Lines<Screen> {
             setup.started.format("%Y%m%d")
         ));
         let file = open_log_file(&setup.log_dir, &path)?;
-        let lost = Arc::new(AtomicU64::new(0));
+        let (lost, told) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<Told>>::default());
         let (screen_from, file_from) = thresholds(setup.verbosity);
         let lines = Lines {
             writer: setup.writer,
@@ -195,9 +220,10 @@ impl<Screen: Write> Lines<Screen> {
             file: Sink::new(file, file_from),
             others,
             lost: Arc::clone(&lost),
+            told: Arc::clone(&told),
             clock,
         };
-        Ok((lines, Log { lost, file: path }))
+        Ok((lines, Log { lost, told, file: path }))
     }
 }
 
@@ -280,6 +306,10 @@ where
         let severity = LogLevel::of(level, text.critical);
         if severity == LogLevel::Debug {
             text.message.push_str(&text.fields);
+        }
+        if is_own(event.metadata().target()) {
+            let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+            told.note(severity, &text.message);
         }
         let mut line = self.writer.line((self.clock)(), severity, &text.message);
         line.push('\n');

@@ -92,6 +92,7 @@ pub static CHECKS: &[Check] = &[
     ask("2.11", cleanup_values),
     ask("--dry-run", |asked| refuse_if(asked.options.has("--dry-run") && !asked.options.has("-o"), || Finding::failed("--dry-run can only be selected with -o option"))),
     ask("--force", |asked| refuse_if(asked.options.has("--force") && !is_given(asked, CLEANUP), || Finding::known("Must supply -c or -o with --force option"))),
+    ask("--list-backups", list_alone),
     ask("-B", |asked| refuse_if(asked.options.int("-B").is_some_and(|n| n <= 0), || Finding::failed("WorkerPool(): numWorkers should be greater than 0."))),
     ask("--cut-timeout", |asked| refuse_if(asked.options.int("--cut-timeout").is_some_and(|n| n < 0), || Finding::failed("--cut-timeout must be 0 or more seconds"))),
     ask("Data Domain", data_domain_and_netbackup),
@@ -169,6 +170,7 @@ fn database_of_the_environment(asked: &Asked) -> Option<Finding> {
         "--ddboost-config-remove",
         "--ddboost-show-config",
         "--all-databases",
+        "--list-backups",
     ];
     if is_given(asked, &needs_none) {
         return None;
@@ -180,6 +182,27 @@ fn database_of_the_environment(asked: &Asked) -> Option<Finding> {
         None if asked.options.has("--ddboost-verify") => None,
         None => Finding::known("Must supply -x <database name> because $PGDATABASE is not set"),
     }
+}
+
+/// Who asks for something else as well would wait for it in vain.
+fn list_alone(asked: &Asked) -> Option<Finding> {
+    const WITH: [&str; 10] = [
+        "--list-backups",
+        "-x",
+        "--prefix",
+        "-u",
+        "-d",
+        "-a",
+        "-l",
+        "-q",
+        "-v",
+        "--json",
+    ];
+    if !asked.options.has("--list-backups") {
+        return None;
+    }
+    let other = asked.options.order().find(|id| !WITH.contains(id))?;
+    Finding::failed(format!("{other} can not be selected with --list-backups option"))
 }
 
 fn storage_unit_alone(asked: &Asked) -> Option<Finding> {

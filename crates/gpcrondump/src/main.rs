@@ -9,12 +9,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use gpdump_core::cli::list_sets::list_sets;
 use gpdump_core::cli::pid_lock::{PidLock, PidLockError};
 use gpdump_core::cli::program::{self, Begun, Program};
 use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
+use gpdump_core::format::run_report::{Action, DumpBody};
 use gpdump_core::plan::dump_request::DumpRequest;
-use gpdump_core::words::environment::Environment;
 use gpdump_core::words::exit::Exit;
 use tokio_util::sync::CancellationToken;
 
@@ -31,23 +32,33 @@ fn main() -> ExitCode {
     let exit = if program::is_worker(&argv) {
         program::in_runtime(Duration::ZERO, program::serve_as_worker()).unwrap_or(Exit::Failed)
     } else {
-        match program::begin(&PROGRAM, &argv) {
-            Err(exit) => exit,
-            Ok(begun) => {
-                let result = work(&begun);
-                program::end(
-                    &PROGRAM,
-                    &begun.log,
-                    result.as_ref().map(|exit| *exit).map_err(AsRef::as_ref),
-                    None,
-                )
-            }
-        }
+        run(&argv).unwrap_or_else(|over| over)
     };
     ExitCode::from(exit.code())
 }
 
-fn work(begun: &Begun) -> anyhow::Result<Exit> {
+/// An error is the status of a run that never began.
+fn run(argv: &[OsString]) -> Result<Exit, Exit> {
+    let start = program::start(&PROGRAM, argv)?;
+    if start.options.has("--list-backups") {
+        let (notes, request) = request::resolve_list(&start.options, &start.environment);
+        return Ok(list_sets(&PROGRAM, &start, &notes, request));
+    }
+    let begun = start.begin(&PROGRAM)?;
+    let mut told = DumpBody::default();
+    let result = work(&begun, &mut told);
+    let result = result.as_ref().map(|exit| *exit).map_err(AsRef::as_ref);
+    let action = [
+        ("-o", Action::CleanUp),
+        ("--list-filter-tables", Action::ListFilterTables),
+    ]
+    .into_iter()
+    .find_map(|(option, action)| begun.options.has(option).then_some(action))
+    .unwrap_or(Action::Dump);
+    Ok(program::end(&PROGRAM, &begun, result, action, told))
+}
+
+fn work(begun: &Begun, told: &mut DumpBody) -> anyhow::Result<Exit> {
     let (notes, request) = request::resolve(&begun.options, &begun.environment);
     program::log_notes(&notes);
     let request = request?;
@@ -61,13 +72,18 @@ fn work(begun: &Begun) -> anyhow::Result<Exit> {
     };
     program::in_runtime(program::LAST_WRITES, async {
         let cancel = cancel_on_signals().context("could not listen for signals")?;
-        dump(&begun.environment, &request, cancel).await
+        dump(begun, &request, told, cancel).await
     })
     .context("could not start the threads of the program")?
 }
 
-async fn dump(environment: &Environment, request: &DumpRequest, cancel: CancellationToken) -> anyhow::Result<Exit> {
-    let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_DUMP, &cancel).await? == Answer::Yes);
+async fn dump(
+    begun: &Begun,
+    request: &DumpRequest,
+    told: &mut DumpBody,
+    cancel: CancellationToken,
+) -> anyhow::Result<Exit> {
+    let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_DUMP, begun.screen, &cancel).await? == Answer::Yes);
     let now = || chrono::Local::now().naive_local();
-    Ok(gpdump_core::run::dump::run(environment, request, now, confirm, &cancel).await?)
+    Ok(gpdump_core::run::dump::run(&begun.environment, request, now, confirm, told, &cancel).await?)
 }

@@ -62,6 +62,15 @@ pub static GROUPS: &[OptionGroup] = &[
         ],
     },
     OptionGroup {
+        heading: "What there is",
+        options: &[flag(
+            &["--list-backups"],
+            "dump nothing, list the sets on the master with kind, age, size and what they need; takes -x, --prefix, \
+                 -u, -d and --json, needs no server",
+        )
+        .of(Origin::Ours)],
+    },
+    OptionGroup {
         heading: "What else to save",
         options: &[
             flag(&["-g"], "save the configuration files of master and segments"),
@@ -165,6 +174,11 @@ pub static GROUPS: &[OptionGroup] = &[
                 "show only warnings and worse; the log file has the rest",
             ),
             text(&["-l"], "DIRECTORY", "put the log file here instead of ~/gpAdminLogs"),
+            flag(
+                &["--json"],
+                "print what came of the run as one JSON object on standard output; log lines go to standard error",
+            )
+            .of(Origin::Ours),
             stops(&["--help", "-?"], "print this text"),
             stops(&["--version"], "print the version"),
         ],

@@ -13,6 +13,7 @@ use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
 use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest, OutputStyle, RowStyle};
 use gpdump_core::plan::filter::{NameList, TableFilter};
+use gpdump_core::plan::set_list::ListRequest;
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadKey, BadPrefix, DumpDate, Prefix, TimestampKey};
 use gpdump_core::words::layout::Compression;
@@ -33,6 +34,40 @@ pub fn resolve(options: &Parsed, environment: &Environment) -> (Vec<(LogLevel, S
     (notes, request)
 }
 
+/// The same for `--list-backups`.
+pub fn resolve_list(
+    options: &Parsed,
+    environment: &Environment,
+) -> (Vec<(LogLevel, String)>, Result<ListRequest, Refusal>) {
+    let (notes, checked) = run(CHECKS, &Asked { options, environment });
+    let request = checked.and_then(|()| build_list(options, environment));
+    (notes, request)
+}
+
+fn build_list(options: &Parsed, environment: &Environment) -> Result<ListRequest, Refusal> {
+    let root = match options.text("-u") {
+        Some(root) => PathBuf::from(root),
+        None => required_data_directory(options, environment)?,
+    };
+    Ok(ListRequest {
+        root,
+        databases: options.values("-x").into_iter().map(str::to_owned).collect(),
+        prefix: options.text("--prefix").map(|_| prefix(options)).transpose()?,
+    })
+}
+
+fn required_data_directory(options: &Parsed, environment: &Environment) -> Result<PathBuf, Refusal> {
+    master_data_directory(options, environment).ok_or_else(|| {
+        Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
+            .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
+    })
+}
+
+fn prefix(options: &Parsed) -> Result<Prefix, Refusal> {
+    Prefix::from_option(options.text("--prefix").unwrap_or_default())
+        .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))
+}
+
 fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Refusal> {
     let key = options.text("-K").map(str::parse::<TimestampKey>).transpose();
     Ok(DumpRequest {
@@ -43,13 +78,9 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
             false => BackupType::Full,
         },
         list_filter: options.has("--list-filter-tables"),
-        master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
-            Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
-                .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
-        })?,
+        master_data_dir: required_data_directory(options, environment)?,
         backup_root: options.text("-u").map(PathBuf::from),
-        prefix: Prefix::from_option(options.text("--prefix").unwrap_or_default())
-            .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))?,
+        prefix: prefix(options)?,
         key: key.map_err(|bad: BadKey| Refusal::failed(bad.to_string()))?,
         compression: if options.has("-z") {
             Compression::None

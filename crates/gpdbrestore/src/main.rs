@@ -12,9 +12,9 @@ use anyhow::Context;
 use gpdump_core::cli::program::{self, Begun, Program};
 use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
+use gpdump_core::format::run_report::{Action, RestoreBody};
 use gpdump_core::plan::restore_request::RestoreRequest;
 use gpdump_core::run::restore::Questions;
-use gpdump_core::words::environment::Environment;
 use gpdump_core::words::exit::Exit;
 use tokio_util::sync::CancellationToken;
 
@@ -31,40 +31,45 @@ fn main() -> ExitCode {
     let exit = if program::is_worker(&argv) {
         program::in_runtime(Duration::ZERO, program::serve_as_worker()).unwrap_or(Exit::Failed)
     } else {
-        match program::begin(&PROGRAM, &argv) {
-            Err(exit) => exit,
-            Ok(begun) => {
-                let result = work(&begun);
-                program::end(
-                    &PROGRAM,
-                    &begun.log,
-                    result.as_ref().map(|exit| *exit).map_err(AsRef::as_ref),
-                    None,
-                )
-            }
-        }
+        run(&argv).unwrap_or_else(|over| over)
     };
     ExitCode::from(exit.code())
 }
 
-fn work(begun: &Begun) -> anyhow::Result<Exit> {
+/// An error is the status of a run that never began.
+fn run(argv: &[OsString]) -> Result<Exit, Exit> {
+    let begun = program::start(&PROGRAM, argv)?.begin(&PROGRAM)?;
+    let mut told = RestoreBody::default();
+    let result = work(&begun, &mut told);
+    let result = result.as_ref().map(|exit| *exit).map_err(AsRef::as_ref);
+    let action = [("-L", Action::ListTables), ("--list-backup", Action::ListBackup)]
+        .into_iter()
+        .find_map(|(option, action)| begun.options.has(option).then_some(action))
+        .unwrap_or(Action::Restore);
+    Ok(program::end(&PROGRAM, &begun, result, action, told))
+}
+
+fn work(begun: &Begun, told: &mut RestoreBody) -> anyhow::Result<Exit> {
     let (notes, request) = request::resolve(&begun.options, &begun.environment);
     program::log_notes(&notes);
     let request = request?;
     program::in_runtime(program::LAST_WRITES, async {
         let cancel = cancel_on_signals().context("could not listen for signals")?;
-        restore(&begun.environment, &request, cancel).await
+        restore(begun, &request, told, cancel).await
     })
     .context("could not start the threads of the program")?
 }
 
 async fn restore(
-    environment: &Environment,
+    begun: &Begun,
     request: &RestoreRequest,
+    told: &mut RestoreBody,
     cancel: CancellationToken,
 ) -> anyhow::Result<Exit> {
-    let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_RESTORE, &cancel).await? == Answer::Yes);
-    let choose = async |list: String, count: usize| prompt::choose(list, count, &cancel).await;
+    let screen = begun.screen;
+    let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_RESTORE, screen, &cancel).await? == Answer::Yes);
+    let choose = async |list: String, count: usize| prompt::choose(list, count, screen, &cancel).await;
     let now = || chrono::Local::now().naive_local();
-    Ok(gpdump_core::run::restore::run(environment, request, now, Questions { confirm, choose }, &cancel).await?)
+    let questions = Questions { confirm, choose };
+    Ok(gpdump_core::run::restore::run(&begun.environment, request, now, questions, told, &cancel).await?)
 }

@@ -101,6 +101,11 @@ pub static GROUPS: &[OptionGroup] = &[
                 "show only warnings and worse; the log file has the rest",
             ),
             text(&["-l"], "DIRECTORY", "put the log file here instead of ~/gpAdminLogs"),
+            flag(
+                &["--json"],
+                "print what came of the run as one JSON object on standard output; log lines go to standard error",
+            )
+            .of(Origin::Ours),
             flag(&["-K"], "accepted for old scripts, does nothing"),
             stops(&["--help", "-h", "-?"], "print this text"),
             stops(&["--version"], "print the version"),

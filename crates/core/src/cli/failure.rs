@@ -33,6 +33,12 @@ pub fn lines(program: &str, error: &(dyn Error + 'static), hint: Option<&str>) -
     lines
 }
 
+/// What helps, if somebody knew it.
+pub fn hint(error: &(dyn Error + 'static)) -> Option<String> {
+    let mut chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.find_map(|error| error.downcast_ref::<Refusal>()?.hint.clone())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -274,6 +274,11 @@ impl Parsed {
         }
     }
 
+    /// There is such an option.
+    pub fn knows(&self, id: &str) -> bool {
+        self.options().any(|option| option.id() == id)
+    }
+
     /// The option was on the command line. As in the original an empty value counts as not given, except for options
     /// that collect.
     pub fn has(&self, id: &str) -> bool {

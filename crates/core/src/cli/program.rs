@@ -8,13 +8,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::Local;
+use serde::Serialize;
 use tokio::runtime::Runtime;
 use tracing::info;
 
 use super::environment::{login, read_environment};
 use super::help::{self, Page};
+use super::json::{JsonTeller, Troubles};
 use super::optparse::{OptionGroup, Parsed, UsageError, parse};
+use super::screen::{JSON, Screen};
 use super::{failure, signals};
+use crate::format::run_report::{Action, NoBody};
 use crate::gplog::{self, Log, LogLevel, LogSetup, Writer};
 use crate::words::environment::{Environment, Verbosity};
 use crate::words::exit::Exit;
@@ -31,12 +35,23 @@ pub struct Program {
     pub not_built: &'static [(&'static str, &'static str)],
 }
 
+/// A command line that was read: somebody asks for something that is more than help.
+#[derive(Debug)]
+pub struct Start {
+    pub options: Parsed,
+    pub environment: Environment,
+    pub screen: Screen,
+    pub json: JsonTeller,
+}
+
 /// A run that has begun: its options are read, its log is open.
 #[derive(Debug)]
 pub struct Begun {
     pub options: Parsed,
     pub environment: Environment,
+    pub screen: Screen,
     pub log: Log,
+    pub json: JsonTeller,
 }
 
 /// The program was started as a worker on a host of the cluster, not by a person.
@@ -56,13 +71,27 @@ pub async fn serve_as_worker() -> Exit {
     }
 }
 
-/// Reads the command line (without the program's name) and the environment, opens the log, writes the first line. An
-/// error is the status of a run that is over already: help, version, a wrong option, no log.
-pub fn begin(program: &Program, argv: &[OsString]) -> Result<Begun, Exit> {
+/// Reads the command line (without the program's name) and the environment. An error is the status of a run that is over
+/// already: help, version, a wrong option.
+pub fn start(program: &Program, argv: &[OsString]) -> Result<Start, Exit> {
     let options = match utf8(argv).and_then(|argv| parse(program.groups, &argv)) {
         Ok(options) => options,
         Err(error) => {
             let _ = write!(io::stderr(), "{}", error.screen_text(program.name));
+            let words: Vec<String> = argv.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+            // What cannot be parsed may still be seen to ask for JSON.
+            let wanted = words.iter().take_while(|word| *word != "--").any(|word| word == JSON);
+            let troubles = Troubles {
+                errors: vec![error.0],
+                hint: None,
+            };
+            JsonTeller::new(program, wanted, words.join(" ")).tell(
+                Exit::Failed,
+                None,
+                troubles,
+                Action::None,
+                NoBody {},
+            );
             return Err(Exit::Failed);
         }
     };
@@ -76,15 +105,39 @@ pub fn begin(program: &Program, argv: &[OsString]) -> Result<Begun, Exit> {
         let _ = write!(io::stdout(), "{text}");
         return Err(Exit::Ok);
     }
-    let environment = read_environment().map_err(|refusal| fail_early(program, &refusal))?;
-    let log = open_log(program, &options, &environment).map_err(|error| fail_early(program, &error))?;
-    signals::die_on_panic(program.name);
-    info!("Starting {} with args: {}", program.name, options.argv().join(" "));
-    Ok(Begun {
+    let screen = Screen::of(&options);
+    let mut json = JsonTeller::new(program, screen == Screen::Stderr, options.argv().join(" "));
+    let environment = read_environment().map_err(|refusal| fail_early(program, screen, &json, &refusal))?;
+    json.host = Some(environment.host_full.clone());
+    Ok(Start {
         options,
         environment,
-        log,
+        screen,
+        json,
     })
+}
+
+impl Start {
+    /// Opens the log and writes the first line. An error is a status: there is no log.
+    pub fn begin(self, program: &Program) -> Result<Begun, Exit> {
+        let log = open_log(program, &self.options, &self.environment, self.screen)
+            .map_err(|error| fail_early(program, self.screen, &self.json, &error))?;
+        signals::die_on_panic(program.name);
+        info!("Starting {} with args: {}", program.name, self.options.argv().join(" "));
+        let Start {
+            options,
+            environment,
+            screen,
+            json,
+        } = self;
+        Ok(Begun {
+            options,
+            environment,
+            screen,
+            log,
+            json,
+        })
+    }
 }
 
 /// The whole help text.
@@ -93,18 +146,26 @@ pub fn help_text(program: &Program) -> String {
     help::render(program.page, program.groups, &not_built)
 }
 
-/// Tells how it ended, when it ended badly, and gives the status.
-pub fn end(program: &Program, log: &Log, result: Result<Exit, &(dyn Error + 'static)>, hint: Option<&str>) -> Exit {
+/// Tells how it ended, as lines when it ended badly and as JSON when that is wanted, and gives the status.
+pub fn end<Body: Serialize>(
+    program: &Program,
+    begun: &Begun,
+    result: Result<Exit, &(dyn Error + 'static)>,
+    action: Action,
+    body: Body,
+) -> Exit {
+    let mut troubles = Troubles::default();
     let exit = result.unwrap_or_else(|error| {
-        for (level, line) in failure::lines(program.name, error, hint) {
+        for (level, line) in failure::lines(program.name, error, None) {
             level.log(&line);
         }
+        troubles.hint = failure::hint(error);
         Exit::Failed
     });
-    match log.lost_lines() {
+    match begun.log.lost_lines() {
         0 => {}
         lost => {
-            let file = log.file().display();
+            let file = begun.log.file().display();
             let _ = writeln!(
                 io::stderr(),
                 "{}: {lost} lines could not be written to the screen or to the log file \"{file}\"",
@@ -112,6 +173,7 @@ pub fn end(program: &Program, log: &Log, result: Result<Exit, &(dyn Error + 'sta
             );
         }
     }
+    begun.json.tell(exit, Some(&begun.log), troubles, action, body);
     exit
 }
 
@@ -126,8 +188,13 @@ fn utf8(argv: &[OsString]) -> Result<Vec<String>, UsageError> {
         .collect()
 }
 
-fn open_log(program: &Program, options: &Parsed, environment: &Environment) -> Result<Log, gplog::LogError> {
-    gplog::init(LogSetup {
+fn open_log(
+    program: &Program,
+    options: &Parsed,
+    environment: &Environment,
+    screen: Screen,
+) -> Result<Log, gplog::LogError> {
+    let setup = LogSetup {
         writer: Writer {
             program: program.name.to_owned(),
             host: environment.host.clone(),
@@ -140,7 +207,8 @@ fn open_log(program: &Program, options: &Parsed, environment: &Environment) -> R
             .map_or_else(|| environment.home.join("gpAdminLogs"), PathBuf::from),
         other_targets: environment.log_targets.clone(),
         started: Local::now(),
-    })
+    };
+    gplog::init(setup, screen.writer())
 }
 
 /// What `-q` and `-v` ask for.
@@ -152,11 +220,19 @@ pub fn verbosity(options: &Parsed) -> Verbosity {
 }
 
 /// Without a log the screen is all there is.
-fn fail_early(program: &Program, error: &(dyn Error + 'static)) -> Exit {
+pub fn fail_early(program: &Program, screen: Screen, json: &JsonTeller, error: &(dyn Error + 'static)) -> Exit {
+    let mut troubles = Troubles {
+        errors: Vec::new(),
+        hint: failure::hint(error),
+    };
     for (level, line) in failure::lines(program.name, error, None) {
-        let line = gplog::early_line(program.name, std::process::id(), Local::now(), level, &line);
-        let _ = writeln!(io::stdout(), "{line}");
+        let whole = gplog::early_line(program.name, std::process::id(), Local::now(), level, &line);
+        let _ = writeln!(screen.writer(), "{whole}");
+        if level >= LogLevel::Error {
+            troubles.errors.push(line);
+        }
     }
+    json.tell(Exit::Failed, None, troubles, Action::None, NoBody {});
     Exit::Failed
 }
 

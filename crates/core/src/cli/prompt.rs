@@ -4,6 +4,7 @@ use std::io::{self, BufRead, Write};
 
 use tokio_util::sync::CancellationToken;
 
+use super::screen::Screen;
 use crate::words::refusal::Refusal;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,9 +18,9 @@ pub const CONTINUE_DUMP: &str = "Continue with Greenplum dump Yy|Nn (default=N):
 pub const CONTINUE_RESTORE: &str = "Continue with Greenplum restore Yy|Nn (default=N):";
 
 /// Asks on the terminal, or wherever standard input comes from. Ends with an error when the run is cancelled meanwhile.
-pub async fn confirm(question: &'static str, cancel: &CancellationToken) -> Result<Answer, Refusal> {
+pub async fn confirm(question: &'static str, screen: Screen, cancel: &CancellationToken) -> Result<Answer, Refusal> {
     // Not the locked stdout: held while nobody answers, it would stop every log line, that of a signal first.
-    let asking = tokio::task::spawn_blocking(move || ask(question, io::stdin().lock(), io::stdout()));
+    let asking = tokio::task::spawn_blocking(move || ask(question, io::stdin().lock(), screen.writer()));
     tokio::select! {
         answer = asking => answer.unwrap_or_else(|_| Err(Refusal::failed("the question could not be asked"))),
         () = cancel.cancelled() => Err(Refusal::known("interrupted while waiting for an answer")),
@@ -27,8 +28,8 @@ pub async fn confirm(question: &'static str, cancel: &CancellationToken) -> Resu
 }
 
 /// Shows a list and asks once for the number of a line of it.
-pub async fn choose(list: String, count: usize, cancel: &CancellationToken) -> Result<usize, Refusal> {
-    let asking = tokio::task::spawn_blocking(move || ask_number(&list, count, io::stdin().lock(), io::stdout()));
+pub async fn choose(list: String, count: usize, screen: Screen, cancel: &CancellationToken) -> Result<usize, Refusal> {
+    let asking = tokio::task::spawn_blocking(move || ask_number(&list, count, io::stdin().lock(), screen.writer()));
     tokio::select! {
         answer = asking => answer.unwrap_or_else(|_| Err(Refusal::failed("the question could not be asked"))),
         () = cancel.cancelled() => Err(Refusal::known("interrupted while waiting for an answer")),

@@ -261,7 +261,7 @@ impl Manifest {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -282,7 +282,7 @@ mod tests {
         }
     }
 
-    fn sound() -> Manifest {
+    pub(crate) fn sound() -> Manifest {
         Manifest {
             format: FORMAT,
             program: "gpcrondump 0.1.0".into(),

@@ -4,4 +4,5 @@ pub mod chain;
 pub mod cluster;
 pub mod date_directories;
 pub mod dump_set;
+pub mod set_list;
 pub mod which_set;

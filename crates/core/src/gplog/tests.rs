@@ -111,7 +111,10 @@ fn events_of_libraries_go_to_the_file_when_asked_for() {
         other_targets: Some("a=b=c".into()),
         ..setup(dir.path(), false, false)
     };
-    assert!(matches!(Lines::open(nonsense), Err(LogError::Targets { .. })));
+    assert!(matches!(
+        Lines::open_with(nonsense, Screen::default(), noon),
+        Err(LogError::Targets { .. })
+    ));
 }
 
 #[test]
@@ -140,9 +143,27 @@ fn the_log_directory_is_created_one_level_deep_and_the_file_is_appended_to() {
     let (_, file, _) = written(setup(&new, false, false), Screen::default(), || info!("two"));
     assert_eq!(file, format!("{HEAD}[INFO]:-one\n{HEAD}[INFO]:-two\n"));
     let deep = dir.path().join("a/b");
-    let error = Lines::open(setup(&deep, false, false)).err().unwrap();
+    let error = Lines::open_with(setup(&deep, false, false), Screen::default(), noon)
+        .err()
+        .unwrap();
     assert_eq!(
         error.to_string(),
         format!("could not create the log directory \"{}\"", deep.display())
+    );
+}
+
+#[test]
+fn warnings_and_errors_of_our_own_are_kept_for_those_who_ask_at_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let (.., log) = written(setup(dir.path(), true, false), Screen::default(), all_levels);
+    assert_eq!(
+        log.told(),
+        Told {
+            warnings: vec!["Dump process returned exit code 1".into()],
+            errors: vec![
+                "gpcrondump error: no".into(),
+                "gpcrondump failed. (Reason='a\nb') exiting...".into()
+            ],
+        }
     );
 }

@@ -10,3 +10,4 @@ pub mod mail;
 pub mod restore;
 pub mod restore_request;
 pub mod retention;
+pub mod set_list;

@@ -11,6 +11,7 @@ use super::{cleanup, dump_key, dump_lines, interrupted, refusal_of};
 use crate::cli::failure;
 use crate::db::catalog;
 use crate::format::report::BackupType;
+use crate::format::run_report::{DatabaseDump, DumpBody};
 use crate::gather::chain;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
 use crate::plan::dump_request::{DumpRequest, RowStyle};
@@ -25,12 +26,13 @@ use crate::words::refusal::Refusal;
 const PROGRAM: &str = "gpcrondump";
 
 /// Dumps all databases of the request. `now` gives the local time; `confirm` asks whether to go on, and is not called
-/// when the request says that nobody is to be asked.
+/// when the request says that nobody is to be asked. `told` is kept up to date whatever the end.
 pub async fn run(
     environment: &Environment,
     request: &DumpRequest,
     now: fn() -> chrono::NaiveDateTime,
     confirm: impl AsyncFn() -> Result<bool, Refusal>,
+    told: &mut DumpBody,
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
     let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
@@ -72,12 +74,22 @@ pub async fn run(
         .script
         .as_deref()
         .map(|text| script::locate(text, &environment.path));
+    told.databases = databases
+        .iter()
+        .map(|database| DatabaseDump::waiting(database))
+        .collect();
     let (mut exit, mut ends) = match databases.as_slice() {
-        [database] => match run.dump(database, Turn::last(None), &confirm, cancel).await? {
-            Some(end) => (end.exit, vec![end]),
-            None => return Ok(Exit::Aborted),
-        },
-        _ => run.dump_several(&databases, &confirm, cancel).await?,
+        [database] => {
+            let told = &mut told.databases[0];
+            match run.dump(database, Turn::last(None), &confirm, told, cancel).await? {
+                Some(end) => (end.exit, vec![end]),
+                None => return Ok(Exit::Aborted),
+            }
+        }
+        _ => {
+            run.dump_several(&databases, &confirm, &mut told.databases, cancel)
+                .await?
+        }
     };
     // A program that counts on all sets must not run when one is missing.
     let script = script.filter(|_| exit < Exit::Failed);
@@ -148,13 +160,14 @@ impl Run<'_> {
         &self,
         databases: &[String],
         confirm: &impl AsyncFn() -> Result<bool, Refusal>,
+        told: &mut [DatabaseDump],
         cancel: &CancellationToken,
     ) -> Result<(Exit, Vec<DatabaseEnd>), Refusal> {
         refuse_filter_for_several(&self.request.filter)?;
         info!("Configuring for multiple database dump");
         let mut used = None;
         let mut ends = Vec::new();
-        for (at, database) in databases.iter().enumerate() {
+        for (at, (database, told)) in databases.iter().zip(told).enumerate() {
             let is_last = at + 1 == databases.len();
             let all_dumped = ends.iter().all(Option::is_some);
             if is_last && !all_dumped && self.request.chores.cleanup.is_some() {
@@ -164,7 +177,7 @@ impl Run<'_> {
                 used,
                 may_clean_up: is_last && all_dumped,
             };
-            match self.dump(database, turn, confirm, cancel).await {
+            match self.dump(database, turn, confirm, told, cancel).await {
                 Ok(None) => return Ok((Exit::Aborted, Vec::new())),
                 Ok(Some(end)) => {
                     used = Some(end.key);
@@ -232,6 +245,24 @@ impl Run<'_> {
         database: &str,
         turn: Turn,
         confirm: &impl AsyncFn() -> Result<bool, Refusal>,
+        told: &mut DatabaseDump,
+        cancel: &CancellationToken,
+    ) -> Result<Option<DatabaseEnd>, Refusal> {
+        let end = self.dump_one(database, turn, confirm, told, cancel).await;
+        match &end {
+            Ok(Some(end)) => told.dumped(end.exit, end.record.directory.clone(), &end.record.manifest),
+            Ok(None) => {}
+            Err(refusal) => told.failed(refusal),
+        }
+        end
+    }
+
+    async fn dump_one(
+        &self,
+        database: &str,
+        turn: Turn,
+        confirm: &impl AsyncFn() -> Result<bool, Refusal>,
+        told: &mut DatabaseDump,
         cancel: &CancellationToken,
     ) -> Result<Option<DatabaseEnd>, Refusal> {
         let request = self.request;
@@ -247,6 +278,7 @@ impl Run<'_> {
             )?),
         };
         let key = dump_key::choose(root, request, self.now, turn.used).await?;
+        told.key = Some(key);
         if request.confirm {
             let mdd = master_data_dir.display().to_string();
             for line in dump_lines::dump_parameters(request, database, self.address.port, &mdd) {

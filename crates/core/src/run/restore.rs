@@ -11,6 +11,7 @@ mod rows;
 mod scene;
 mod selection;
 mod stops;
+mod told;
 mod verdict;
 mod which;
 
@@ -31,6 +32,7 @@ use super::refusal_of;
 use crate::exec::restore_fleet::LoadOutcome;
 use crate::exec::restore_records::{self, MasterOutcome, Records};
 use crate::format::report::BackupType;
+use crate::format::run_report::RestoreBody;
 use crate::gather::cluster::{master_address, read_surroundings};
 use crate::gather::dump_set;
 use crate::plan::restore_request::RestoreRequest;
@@ -50,12 +52,13 @@ pub struct Questions<C, N> {
     pub choose: N,
 }
 
-/// Restores the set that the request names. `now` gives the local time.
+/// Restores the set that the request names. `now` gives the local time. `told` is kept up to date whatever the end.
 pub async fn run<C, N>(
     environment: &Environment,
     request: &RestoreRequest,
     now: fn() -> NaiveDateTime,
     questions: Questions<C, N>,
+    told: &mut RestoreBody,
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal>
 where
@@ -64,7 +67,7 @@ where
 {
     let stops = Stops::default();
     tokio::select! {
-        result = restore(environment, request, now, questions, &stops) => result,
+        result = restore(environment, request, now, questions, told, &stops) => result,
         // The sessions and the workers went with the future above; what runs on the servers is told to end.
         () = cancel.cancelled() => {
             stops.cancel_all().await;
@@ -78,6 +81,7 @@ async fn restore<C, N>(
     request: &RestoreRequest,
     now: fn() -> NaiveDateTime,
     questions: Questions<C, N>,
+    told: &mut RestoreBody,
     stops: &Stops,
 ) -> Result<Exit, Refusal>
 where
@@ -91,10 +95,13 @@ where
     let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
     let key = find_key(root, request, &questions.choose).await?;
     let set = dump_set::read_dump_set(root, &request.prefix, key)?;
+    told::of_set(told, &set, std::iter::empty());
     if request.list_tables {
-        return list_tables(&set);
+        told.listed = list_tables(&set)?;
+        return Ok(Exit::Ok);
     }
     let chain = chain::read(root, request, &set)?;
+    told::of_set(told, &set, chain.plan.iter().map(|line| line.key));
     if request.list_backup {
         for line in lines::parameters(request, &set, &around.cluster, &[]) {
             tracing::info!("{line}");
@@ -103,6 +110,7 @@ where
         for line in lines::needed_sets(set.names.key, chain.plan.iter().map(|line| line.key)) {
             tracing::info!("{line}");
         }
+        told.listed = told.sets.iter().map(ToString::to_string).collect();
         return Ok(Exit::Ok);
     }
     let mut scene = Scene {
@@ -116,6 +124,7 @@ where
         set,
         stops,
     };
+    told.database = Some(scene.database.clone());
     let maintenance = scene.open("template1").await?;
     let exists = scene.database_exists(&maintenance).await?;
     scene.created = !exists;
@@ -162,6 +171,7 @@ where
     if let Some(selection) = &selection {
         first_steps = definitions.cut(selection, &present, &scene.database, fresh)?;
     }
+    told.notes.clone_from(&first_steps.notes);
     let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
     let mut fleet = scene.start_fleet().await?;
@@ -298,6 +308,7 @@ where
         tracing::warn!("{problem}");
     }
     fleet.stop().await;
+    told::of_end(told, &master, &load);
     let exit = verdict(&master, &load)?;
     scene.finish(&session, selection.as_ref()).await?;
     session.close().await;

@@ -17,3 +17,4 @@ pub mod outcome;
 pub mod present;
 pub mod refusal;
 pub mod relation;
+pub mod units;

@@ -491,6 +491,12 @@ fn every_check_speaks_the_words_of_the_original() {
             "Must supply -c or -o with --force option",
         ),
         (
+            "--list-backups",
+            "--list-backups -x d --prefix p -u /b -o",
+            EX,
+            "-o can not be selected with --list-backups option",
+        ),
+        (
             "-B",
             "-x d -B 0",
             EX,

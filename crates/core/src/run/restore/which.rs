@@ -8,7 +8,6 @@ use crate::gather::{dump_set, which_set};
 use crate::plan::restore::DumpSet;
 use crate::plan::restore::inventory::Inventory;
 use crate::plan::restore_request::{RestoreRequest, WhichSet};
-use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
 use crate::words::layout::DumpFileKind;
 use crate::words::refusal::Refusal;
@@ -44,12 +43,14 @@ pub(super) async fn find_key(
 }
 
 /// `-L`
-pub(super) fn list_tables(set: &DumpSet) -> Result<Exit, Refusal> {
+/// Their names are given back, for programs.
+pub(super) fn list_tables(set: &DumpSet) -> Result<Vec<String>, Refusal> {
     dump_set::require(set, DumpFileKind::Dump)?;
     let text = dump_set::read_ddl(set, DumpFileKind::Dump)?;
     let script = parse_script(&text, &dump_set::ddl_path(set, DumpFileKind::Dump))?;
-    for line in selection::list_of_tables(&Inventory::read(&script), set.names.key) {
+    let inventory = Inventory::read(&script);
+    for line in selection::list_of_tables(&inventory, set.names.key) {
         tracing::info!("{line}");
     }
-    Ok(Exit::Ok)
+    Ok(inventory.tables.iter().map(|table| table.name.to_string()).collect())
 }
