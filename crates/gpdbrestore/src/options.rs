@@ -148,7 +148,7 @@ pub const HELP: Page = Page {
         "Exit status: 0 restored, rows counted and found complete; 1 restored, but the server refused some statements, see \
          the log; 2 failed or refused; 4 the question was answered with no.",
         "Environment: MASTER_DATA_DIRECTORY, GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSSLMODE \
-         as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
+         PGSSLROOTCERT PGSSLCERT PGSSLKEY as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
     ],
 };
 

@@ -2,10 +2,10 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::db::connect::Login;
-use crate::words::environment::{Environment, Password, PgEnvironment};
+use crate::words::environment::{Environment, Password, PgEnvironment, SslMode, TlsSettings};
 use crate::words::refusal::Refusal;
 
 /// Variables, account, host name, own path and process id. Fails when something needed is missing or nonsense.
@@ -23,7 +23,6 @@ pub fn read_environment() -> Result<Environment, Refusal> {
     })?;
     let host_full = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Ok(Environment {
-        home,
         user,
         host: host_full.split('.').next().unwrap_or_default().to_owned(),
         host_full,
@@ -36,8 +35,9 @@ pub fn read_environment() -> Result<Environment, Refusal> {
             password: text("PGPASSWORD")?.map(Password),
             passfile: set("PGPASSFILE").map(PathBuf::from),
             database: text("PGDATABASE")?,
-            sslmode: text("PGSSLMODE")?,
+            tls: tls(&home)?,
         },
+        home,
         ssh: set("GPDUMP_SSH").map_or_else(|| PathBuf::from("ssh"), PathBuf::from),
         log_targets: text("GPDUMP_LOG")?,
         program_path: env::current_exe().map_err(|e| {
@@ -56,15 +56,32 @@ pub fn login(environment: &Environment) -> Login {
     Login {
         user: environment.pg.user.clone().unwrap_or_else(|| environment.user.clone()),
         password: environment.pg.password.clone().map(|password| password.0),
-        must_encrypt: matches!(
-            environment.pg.sslmode.as_deref(),
-            Some("require" | "verify-ca" | "verify-full")
-        ),
+        tls: environment.pg.tls.clone(),
         passfile: Some(match &environment.pg.passfile {
             Some(file) => file.clone(),
             None => environment.home.join(".pgpass"),
         }),
     }
+}
+
+fn tls(home: &Path) -> Result<TlsSettings, Refusal> {
+    let mode = match text("PGSSLMODE")? {
+        None => SslMode::default(),
+        Some(name) => SslMode::named(&name).ok_or_else(|| {
+            Refusal::failed(format!("PGSSLMODE=\"{name}\" is not a mode"))
+                .with_hint("it is one of disable, allow, prefer, require, verify-ca and verify-full.")
+        })?,
+    };
+    let file = |variable, name| match set(variable) {
+        Some(path) => PathBuf::from(path),
+        None => home.join(".postgresql").join(name),
+    };
+    Ok(TlsSettings {
+        mode,
+        root_certificates: file("PGSSLROOTCERT", "root.crt"),
+        certificate: file("PGSSLCERT", "postgresql.crt"),
+        key: file("PGSSLKEY", "postgresql.key"),
+    })
 }
 
 /// An empty variable counts as not set.

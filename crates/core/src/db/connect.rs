@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, pin_mut};
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::tls::{self, Canceller, Connector};
 use super::{Error, passfile};
+use crate::words::environment::TlsSettings;
 
 /// Who we are to the servers; read once from the environment by the program.
 #[derive(Debug, Clone, Default)]
@@ -17,8 +19,7 @@ pub struct Login {
     pub password: Option<String>,
     /// `PGPASSFILE` or `~/.pgpass`.
     pub passfile: Option<PathBuf>,
-    /// `PGSSLMODE` allows no clear text over a network. TLS is not built: such connections are refused.
-    pub must_encrypt: bool,
+    pub tls: TlsSettings,
 }
 
 /// One server to connect to, and how.
@@ -43,6 +44,7 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub struct Session {
     client: Client,
+    tls: Connector,
     driver: JoinHandle<()>,
     whom: String,
     backend_pid: i32,
@@ -90,17 +92,7 @@ impl Session {
             whom: format!("{} at {host}", spec.whom),
             source,
         };
-        // As libpq has it, the mode means nothing to a unix socket.
-        if spec.login.must_encrypt && !host.starts_with('/') {
-            let asked =
-                "PGSSLMODE asks for TLS, which this program cannot speak: use a unix socket, or PGSSLMODE=prefer";
-            return Err(failed(asked.into()));
-        }
-        // The whole handshake gets the limit too, not only the TCP part: a stopped server accepts and stays silent.
-        let (client, mut connection) = tokio::time::timeout(CONNECT_TIMEOUT, config.connect(NoTls))
-            .await
-            .map_err(|_| failed(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()).into()))?
-            .map_err(|e| failed(describe(&e).into()))?;
+        let (client, mut connection, tls) = tls::connect(&mut config, &spec.login.tls, host).await.map_err(failed)?;
         let whom = spec.whom.clone();
         let driver = tokio::spawn(async move {
             loop {
@@ -116,6 +108,7 @@ impl Session {
         });
         let mut session = Session {
             client,
+            tls,
             driver,
             whom: spec.whom.clone(),
             backend_pid: 0,
@@ -140,8 +133,8 @@ impl Session {
         self.backend_pid
     }
 
-    pub fn cancel_token(&self) -> CancelToken {
-        self.client.cancel_token()
+    pub fn canceller(&self) -> Canceller {
+        Canceller::new(self.client.cancel_token(), self.tls.clone())
     }
 
     /// True as long as the connection stands, as far as this side knows.
@@ -224,9 +217,7 @@ impl Session {
 
     /// Stops whatever the server is doing for this session, and closes it.
     pub async fn abort(self) {
-        let cancelled = self.cancel_token();
-        // A server that cannot be reached any more must not hold up the end.
-        let _ = tokio::time::timeout(Duration::from_secs(3), cancelled.cancel_query(NoTls)).await;
+        self.canceller().cancel().await;
         self.close().await;
     }
 
@@ -287,7 +278,7 @@ pub fn local_hosts(data_dir: &Path, address: &str, port: u16) -> Vec<String> {
     hosts
 }
 
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(super) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(db) => format!("{}: {}", db.severity(), db.message()),
         None => super::error_chain(error),

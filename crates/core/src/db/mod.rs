@@ -13,6 +13,7 @@ pub mod relations;
 pub mod statistics;
 pub mod table_states;
 pub mod target;
+pub mod tls;
 
 pub use connect::{ConnectSpec, Session};
 

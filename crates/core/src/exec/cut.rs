@@ -91,11 +91,7 @@ where
                 return Err(Failure::Lock(error));
             }
             Err(_) => {
-                let _ = tokio::time::timeout(
-                    Duration::from_secs(3),
-                    barrier.cancel_token().cancel_query(tokio_postgres::NoTls),
-                )
-                .await;
+                barrier.canceller().cancel().await;
             }
         }
         // Fails when the statement was cancelled and the server has ended the transaction already: that is as good.

@@ -46,8 +46,52 @@ pub struct PgEnvironment {
     pub passfile: Option<PathBuf>,
     /// `PGDATABASE`.
     pub database: Option<String>,
+    pub tls: TlsSettings,
+}
+
+/// How much libpq wants of encryption: the values of `PGSSLMODE`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SslMode {
+    Disable,
+    Allow,
+    #[default]
+    Prefer,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+impl SslMode {
+    /// The mode of that name; libpq knows no others.
+    pub fn named(name: &str) -> Option<SslMode> {
+        Some(match name {
+            "disable" => SslMode::Disable,
+            "allow" => SslMode::Allow,
+            "prefer" => SslMode::Prefer,
+            "require" => SslMode::Require,
+            "verify-ca" => SslMode::VerifyCa,
+            "verify-full" => SslMode::VerifyFull,
+            _ => return None,
+        })
+    }
+
+    /// The server's certificate must be one that the root certificates vouch for.
+    pub fn verifies(self) -> bool {
+        matches!(self, SslMode::VerifyCa | SslMode::VerifyFull)
+    }
+}
+
+/// TLS as libpq's environment has it. The files are read when a connection needs them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TlsSettings {
     /// `PGSSLMODE`.
-    pub sslmode: Option<String>,
+    pub mode: SslMode,
+    /// `PGSSLROOTCERT` or `~/.postgresql/root.crt`. The word `system` stands for the certificates of the machine.
+    pub root_certificates: PathBuf,
+    /// `PGSSLCERT` or `~/.postgresql/postgresql.crt`.
+    pub certificate: PathBuf,
+    /// `PGSSLKEY` or `~/.postgresql/postgresql.key`.
+    pub key: PathBuf,
 }
 
 /// A secret that no log line and no bug report shows.

@@ -523,7 +523,7 @@ impl Loader<'_> {
                 .cancels
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
-                .push(session.cancel_token());
+                .push(session.canceller());
             *slot = Some(OpenTarget { session, rows: None });
         }
         slot.as_mut().ok_or_else(|| "the session was just opened".to_owned())

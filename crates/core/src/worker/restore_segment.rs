@@ -7,17 +7,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio_postgres::{CancelToken, NoTls};
 use tokio_util::sync::CancellationToken;
 
 use super::protocol::Event;
 use super::restore_file;
 use crate::db::connect::Login;
+use crate::db::tls::Canceller;
 use crate::words::cluster::Instance;
 use crate::words::dialect::Dialect;
 use crate::words::ids::ContentId;
@@ -118,10 +117,7 @@ pub enum TableTrouble {
 }
 
 /// Cancel requests for the statements that run for one `Restore`.
-pub(super) type Cancels = Arc<Mutex<Vec<CancelToken>>>;
-
-/// Longest wait for a server to take a cancel request.
-const CANCEL_PATIENCE: Duration = Duration::from_secs(2);
+pub(super) type Cancels = Arc<Mutex<Vec<Canceller>>>;
 
 /// Loads every file of `start`; answers with one `Finished` or `Failed` for each content, whatever happens. Files of one
 /// content, which come from several sets of a chain, are loaded one after the other: each segment has one session.
@@ -209,8 +205,6 @@ async fn load_content(shared: &restore_file::Shared, content: ContentId, files: 
 
 async fn cancel_statements(cancels: &Cancels) {
     let tokens = std::mem::take(&mut *cancels.lock().unwrap_or_else(PoisonError::into_inner));
-    let asked = tokens
-        .into_iter()
-        .map(|token| async move { tokio::time::timeout(CANCEL_PATIENCE, token.cancel_query(NoTls)).await });
+    let asked = tokens.into_iter().map(Canceller::cancel);
     futures_util::future::join_all(asked).await;
 }

@@ -3,9 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio_postgres::{CancelToken, NoTls};
-
 use crate::db::Session;
+use crate::db::tls::Canceller;
 use crate::words::refusal::Refusal;
 
 /// Longest wait for servers to take cancel requests when the run is stopped.
@@ -14,7 +13,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 /// Statements to cancel when the run is stopped.
 #[derive(Default)]
 pub(super) struct Stops {
-    tokens: Mutex<Vec<CancelToken>>,
+    tokens: Mutex<Vec<Canceller>>,
     /// The name of the database from the moment in which it is changed.
     changed: Mutex<Option<String>>,
 }
@@ -22,7 +21,7 @@ pub(super) struct Stops {
 impl Stops {
     pub(super) fn add(&self, session: &Session) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
-        tokens.push(session.cancel_token());
+        tokens.push(session.canceller());
     }
 
     pub(super) fn changing(&self, database: &str) {
@@ -41,9 +40,7 @@ impl Stops {
 
     pub(super) async fn cancel_all(&self) {
         let tokens = std::mem::take(&mut *self.tokens.lock().unwrap_or_else(PoisonError::into_inner));
-        let asked = tokens
-            .into_iter()
-            .map(|token| async move { token.cancel_query(NoTls).await });
+        let asked = tokens.into_iter().map(Canceller::cancel);
         // A server that is gone must not hold us.
         let _ = tokio::time::timeout(CANCEL_LIMIT, futures_util::future::join_all(asked)).await;
     }
