@@ -101,7 +101,6 @@ pub static CHECKS: &[Check] = &[
 /// Options that the original has and this program has not yet, each with what to do without it.
 #[rustfmt::skip]
 pub static NOT_BUILT: &[(&str, &str)] = &[
-    ("--list-backup-files", "the manifest of a finished dump lists its files"),
 ];
 
 /// The original took any text and looked at it after the dump.

@@ -303,7 +303,10 @@ impl DumpFleet {
                 continue;
             };
             for stamp in stamps {
-                if !found.iter().any(|f| f.name == stamp.name && f.size == stamp.size) {
+                if !found
+                    .iter()
+                    .any(|f| f.name == stamp.name && f.size.is_none_or(|size| size == stamp.size))
+                {
                     let path = directories.get(content).map(|directory| directory.join(&stamp.name));
                     let path = path.unwrap_or_default();
                     problems.push(format!(

@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::store::compress::{MEMBER_BYTES, gzip_member};
 use crate::store::data_file::{Error, PartialFile};
 use crate::store::member_ends::members;
+use crate::store::pipe::GiveUp;
 use crate::words::layout::{Compression, DumpFileKind, SetNames};
 
 /// DDL before and after the data, and the statement that creates the database.
@@ -28,6 +29,7 @@ impl MasterFiles {
         names: &SetNames,
         texts: &MasterTexts,
         rsyncable: bool,
+        give_up: &GiveUp,
     ) -> Result<MasterFiles, Error> {
         let ddl = |text: &[u8]| match names.compression {
             Compression::Gzip if rsyncable => members(text).into_iter().flat_map(gzip_member).collect(),
@@ -42,7 +44,7 @@ impl MasterFiles {
         ];
         let written: Result<Vec<PartialFile>, Error> = files
             .into_iter()
-            .map(|(kind, bytes)| PartialFile::write(&directory.join(names.of_master(kind)), &bytes))
+            .map(|(kind, bytes)| PartialFile::write(&directory.join(names.of_master(kind)), &bytes, give_up))
             .collect();
         Ok(MasterFiles { files: written? })
     }

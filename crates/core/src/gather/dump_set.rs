@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use crate::format::manifest::Manifest;
 use crate::format::report;
 use crate::plan::restore::{DumpSet, SetSegment};
+use crate::store::pipe::{PATIENCE, PipeReader, is_pipe};
 use crate::words::ids::{ContentId, Prefix, TimestampKey};
 use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, FileNaming, SetNames, dump_directory};
 use crate::words::refusal::Refusal;
@@ -81,6 +82,10 @@ pub fn check_master_files(set: &DumpSet) -> Result<(), Refusal> {
             continue;
         }
         let path = set.directory.join(&stamp.name);
+        // What comes out of a pipe comes once: it is held against the manifest when it is read.
+        if is_pipe(&path) {
+            continue;
+        }
         let (size, sha256) = sum_file(&path).map_err(|error| could_not_read(&path, &error))?;
         if size != stamp.size || sha256 != stamp.sha256 {
             return Err(damaged(&path, "it is not the file that the manifest of the set lists"));
@@ -92,7 +97,10 @@ pub fn check_master_files(set: &DumpSet) -> Result<(), Refusal> {
 /// A DDL file of the master, unpacked.
 pub fn read_ddl(set: &DumpSet, kind: DumpFileKind) -> Result<Vec<u8>, Refusal> {
     let path = ddl_path(set, kind);
-    let bytes = std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?;
+    let bytes = match is_pipe(&path) {
+        true => read_pipe(set, &path)?,
+        false => std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?,
+    };
     let packed = path.extension().is_some_and(|e| e == "gz");
     let text = if packed {
         let mut text = Vec::new();
@@ -106,6 +114,27 @@ pub fn read_ddl(set: &DumpSet, kind: DumpFileKind) -> Result<Vec<u8>, Refusal> {
         bytes
     };
     Ok(text)
+}
+
+fn read_pipe(set: &DumpSet, path: &Path) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    PipeReader::open(path, PATIENCE, || false)
+        .and_then(|mut pipe| pipe.read_to_end(&mut bytes))
+        .map_err(|error| could_not_read(path, &error))?;
+    let of_master = set
+        .manifest
+        .iter()
+        .flat_map(|m| &m.instances)
+        .filter(|i| i.content.is_master());
+    let mut stamps = of_master.flat_map(|files| &files.files);
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    match stamps.find(|stamp| stamp.name == name) {
+        Some(stamp) if stamp.sha256 != hex(&Sha256::digest(&bytes)) => Err(damaged(
+            path,
+            "what came out of this named pipe is not the file that the manifest of the set lists",
+        )),
+        _ => Ok(bytes),
+    }
 }
 
 /// Where a file of the master lies.

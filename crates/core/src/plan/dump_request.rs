@@ -21,6 +21,8 @@ pub struct DumpRequest {
     pub backup_type: BackupType,
     /// `--list-filter-tables`: only tell what an increment would be filtered by.
     pub list_filter: bool,
+    /// `--list-backup-files`: only tell which files a dump would write.
+    pub list_files: bool,
     /// Absolute.
     pub master_data_dir: PathBuf,
     /// Absolute; `None`: each instance's own data directory.

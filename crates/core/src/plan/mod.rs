@@ -1,5 +1,6 @@
 //! Decisions, pure: what will be dumped, restored, deleted, and why.
 
+pub mod backup_files;
 pub mod chores;
 pub mod databases;
 pub mod definitions;

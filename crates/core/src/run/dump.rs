@@ -14,13 +14,17 @@ use crate::format::report::BackupType;
 use crate::format::run_report::{DatabaseDump, DumpBody};
 use crate::gather::chain;
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
+use crate::plan::backup_files::{self, FullSet};
 use crate::plan::dump_request::{DumpRequest, RowStyle};
 use crate::plan::filter::TableFilter;
 use crate::plan::{self, databases};
+use crate::store::data_file::write_small_file;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::{DumpDate, TimestampKey};
+use crate::words::layout::{DumpFileKind, FileNaming, SetNames, dump_directory};
 use crate::words::refusal::Refusal;
+use crate::worker::host_ops;
 
 /// The name under which failures are told.
 const PROGRAM: &str = "gpcrondump";
@@ -68,6 +72,9 @@ pub async fn run(
     }
     if request.list_filter {
         return run.list_filter(&databases[0]);
+    }
+    if let (true, Some(key)) = (request.list_files, request.key) {
+        return run.list_files(&databases[0], key);
     }
     let script = request
         .chores
@@ -152,6 +159,46 @@ impl Run<'_> {
         for line in dump_lines::filter_lines(request, database, filter.as_deref()) {
             info!("{line}");
         }
+        Ok(Exit::Ok)
+    }
+
+    /// `--list-backup-files`.
+    fn list_files(&self, database: &str, key: TimestampKey) -> Result<Exit, Refusal> {
+        let request = self.request;
+        let root = request.backup_root.as_ref().unwrap_or(&request.master_data_dir);
+        let chain = match request.backup_type {
+            BackupType::Full => None,
+            BackupType::Incremental => {
+                let base = chain::find_base(root, &request.prefix, database, &self.surroundings.cluster)?;
+                Some(FullSet {
+                    key: base.full,
+                    directory: base.directory,
+                })
+            }
+        };
+        let files = backup_files::list(request, key, &self.surroundings.cluster, chain.as_ref());
+        let directory = dump_directory(root, key);
+        host_ops::prepare_directory(&directory).map_err(|error| refusal_of(&error))?;
+        let names = SetNames {
+            prefix: request.prefix.clone(),
+            key,
+            naming: FileNaming::New,
+            compression: request.compression,
+        };
+        for (kind, what, lines) in [
+            (DumpFileKind::Pipes, "pipe", &files.pipes),
+            (DumpFileKind::RegularFiles, "file", &files.regular),
+        ] {
+            let path = directory.join(names.of_set(kind));
+            let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+            write_small_file(&path, text.as_bytes()).map_err(|error| refusal_of(&error))?;
+            info!("Added the list of {what} names to the file: {}", path.display());
+        }
+        // The lists are the original's, whose sets had no more; without its manifest a set of ours is not whole.
+        for line in &files.others {
+            info!("To be kept with the files of the list: {line}");
+        }
+        info!("Successfully listed the names of backup files and pipes");
         Ok(Exit::Ok)
     }
 

@@ -27,7 +27,7 @@ use super::set_record::SetRecord;
 use super::{interrupted, refusal_of};
 use crate::db::{Session, catalog, table_states};
 use crate::exec::dump_fleet::DumpFleet;
-use crate::exec::master_files::MasterFiles;
+use crate::exec::master_files::{MasterFiles, MasterTexts};
 use crate::format::manifest::{self, BaseSets, Manifest, ServerFacts};
 use crate::gather::cluster::{MasterAddress, Surroundings};
 use crate::launch::Launcher;
@@ -35,6 +35,7 @@ use crate::plan::dump_request::DumpRequest;
 use crate::plan::incremental::base::Base;
 use crate::plan::mail::MailFacts;
 use crate::store::data_file::write_small_file;
+use crate::store::pipe::GiveUpOnDrop;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
@@ -232,7 +233,7 @@ async fn dump(
         })?;
 
     let io = |error: crate::store::data_file::Error| refusal_of(&error);
-    let files = MasterFiles::write(&directories.master, &names, &texts, context.request.style.rsyncable).map_err(io)?;
+    let files = write_master_files(&directories.master, &names, texts, context.request.style.rsyncable).await?;
     fleet.publish().await;
     if !fleet.all_well() {
         return Ok(after::failed(context, fleet, &names, &directories).await);
@@ -297,6 +298,23 @@ async fn dump(
             manifest,
         }),
     })
+}
+
+/// Beside the async work: a named pipe may have to wait for its reader.
+async fn write_master_files(
+    directory: &Path,
+    names: &SetNames,
+    texts: MasterTexts,
+    rsyncable: bool,
+) -> Result<MasterFiles, Refusal> {
+    let guard = GiveUpOnDrop::default();
+    let (directory, names, give_up) = (directory.to_owned(), names.clone(), guard.0.clone());
+    let writing =
+        tokio::task::spawn_blocking(move || MasterFiles::write(&directory, &names, &texts, rsyncable, &give_up));
+    match writing.await {
+        Ok(written) => written.map_err(|error| refusal_of(&error)),
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// The lines that the original prints before it starts its engine.

@@ -36,8 +36,10 @@ use crate::format::run_report::RestoreBody;
 use crate::gather::cluster::{master_address, read_surroundings};
 use crate::gather::dump_set;
 use crate::plan::restore_request::RestoreRequest;
+use crate::store::pipe::is_pipe;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
+use crate::words::layout::DumpFileKind;
 use crate::words::present::Present;
 use crate::words::refusal::Refusal;
 
@@ -137,7 +139,13 @@ where
     let fresh = request.recreate || scene.created;
     // Names are looked up before anybody is asked; a restore of everything reads the files when it needs them.
     let early = match request.selects() {
-        true => Some(Definitions::read(&scene.set, fresh)?),
+        true => {
+            if is_pipe(&dump_set::ddl_path(&scene.set, DumpFileKind::Dump)) {
+                // There is nothing to be looked up before the definitions come, and then they are looked up all the same.
+                tracing::warn!("Skipping validation of tables in dump file due to the use of named pipes");
+            }
+            Some(Definitions::read(&scene.set, fresh).await?)
+        }
         false => None,
     };
     let selection = match &early {
@@ -165,7 +173,7 @@ where
 
     let mut definitions = match early {
         Some(definitions) => definitions,
-        None => Definitions::read(&scene.set, fresh)?,
+        None => Definitions::read(&scene.set, fresh).await?,
     };
     let mut first_steps = FirstSteps::default();
     if let Some(selection) = &selection {

@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::compress::{CompressPool, MEMBER_BYTES, Member};
 use super::member_ends::MemberEnds;
+use super::pipe::{GiveUp, PATIENCE, PipeWriter, is_pipe};
 use crate::format::index::{IndexEntry, IndexError, IndexWriter};
 use crate::words::job::{FileStamp, TableTotals};
 use crate::words::layout::{Compression, PARTIAL_SUFFIX};
@@ -68,6 +69,7 @@ pub struct DataFile {
     writer: Option<JoinHandle<Result<FinishedFiles, Error>>>,
     /// Unfinished names that go when this value goes.
     abandoned: Vec<PathBuf>,
+    give_up: GiveUp,
 }
 
 /// A written and synced data file with its index, still under their unfinished names.
@@ -117,8 +119,9 @@ impl PartialFile {
     }
 
     /// Writes a file that is in memory as a whole.
-    pub fn write(path: &Path, bytes: &[u8]) -> Result<PartialFile, Error> {
-        let mut output = Output::open(path)?;
+    /// Into a named pipe it waits for a reader, until that is given up.
+    pub fn write(path: &Path, bytes: &[u8], give_up: &GiveUp) -> Result<PartialFile, Error> {
+        let mut output = Output::open(path, give_up)?;
         output.append(bytes)?;
         output.finish()
     }
@@ -172,8 +175,9 @@ pub fn write_small_file(path: &Path, bytes: &[u8]) -> Result<FileStamp, Error> {
 impl DataFile {
     /// Starts a file; fails at once when it cannot be created.
     pub fn create(path: &Path, index_path: &Path, compression: Compression, pool: CompressPool) -> Result<Self, Error> {
-        let output = Output::open(path)?;
-        let index = Output::open(index_path)?;
+        let give_up = GiveUp::default();
+        let output = Output::open(path, &give_up)?;
+        let index = Output::open(index_path, &give_up)?;
         let abandoned = [&output, &index]
             .into_iter()
             .filter(|file| !file.is_pipe)
@@ -194,6 +198,7 @@ impl DataFile {
             items: Some(items),
             writer: Some(writer),
             abandoned,
+            give_up,
         })
     }
 
@@ -299,6 +304,7 @@ impl DataFile {
 impl Drop for DataFile {
     /// The thread removes what it was writing as well, but a program that ends does not wait for it.
     fn drop(&mut self) {
+        self.give_up.say();
         for path in &self.abandoned {
             let _ = std::fs::remove_file(path);
         }
@@ -309,7 +315,7 @@ impl Drop for DataFile {
 #[derive(Debug)]
 struct Output {
     path: PathBuf,
-    file: BufWriter<File>,
+    file: BufWriter<Target>,
     sum: Sha256,
     written: u64,
     is_pipe: bool,
@@ -317,18 +323,15 @@ struct Output {
 }
 
 impl Output {
-    fn open(path: &Path) -> Result<Output, Error> {
+    fn open(path: &Path, give_up: &GiveUp) -> Result<Output, Error> {
         // A named pipe that somebody made beforehand is a target by itself.
-        let is_pipe = std::fs::symlink_metadata(path).is_ok_and(|meta| meta.file_type().is_fifo());
-        let file = if is_pipe {
-            OpenOptions::new()
-                .write(true)
-                .open(path)
-                .map_err(io_error("open named pipe", path))?
+        let is_pipe = is_pipe(path);
+        let target = if is_pipe {
+            Target::Pipe(PipeWriter::new(path, PATIENCE, give_up.clone()))
         } else {
-            create_partial(&partial_path(path))?
+            Target::File(create_partial(&partial_path(path))?)
         };
-        let file = BufWriter::with_capacity(1 << 16, file);
+        let file = BufWriter::with_capacity(1 << 16, target);
         Ok(Output {
             path: path.to_owned(),
             file,
@@ -349,8 +352,8 @@ impl Output {
 
     fn finish(mut self) -> Result<PartialFile, Error> {
         self.file.flush().map_err(io_error("write", &self.path))?;
-        if !self.is_pipe {
-            self.file.get_ref().sync_all().map_err(io_error("sync", &self.path))?;
+        if let Target::File(file) = self.file.get_ref() {
+            file.sync_all().map_err(io_error("sync", &self.path))?;
         }
         self.done = true;
         Ok(PartialFile {
@@ -363,6 +366,28 @@ impl Output {
                 sha256: self.digest(),
             },
         })
+    }
+}
+
+#[derive(Debug)]
+enum Target {
+    File(File),
+    Pipe(PipeWriter),
+}
+
+impl Write for Target {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        match self {
+            Target::File(file) => file.write(bytes),
+            Target::Pipe(pipe) => pipe.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        match self {
+            Target::File(file) => file.flush(),
+            Target::Pipe(pipe) => pipe.flush(),
+        }
     }
 }
 

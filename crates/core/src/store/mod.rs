@@ -3,3 +3,4 @@
 pub mod compress;
 pub mod data_file;
 pub mod member_ends;
+pub mod pipe;

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::store::data_file::PartialFile;
+use crate::store::pipe::GiveUp;
 use crate::words::job::FileStamp;
 
 /// Configuration is text that people write; more than this is something else.
@@ -49,7 +50,7 @@ pub fn save(data_dir: &Path, others: &[PathBuf], target: &Path) -> Result<FileSt
         archive.append_file(name, &mut file).map_err(read_error(path))?;
     }
     let bytes = archive.into_inner().map_err(read_error(data_dir))?;
-    let mut written = PartialFile::write(target, &bytes)?;
+    let mut written = PartialFile::write(target, &bytes, &GiveUp::default())?;
     written.publish()?;
     if let Some(directory) = target.parent() {
         crate::store::data_file::sync_directory(directory)?;

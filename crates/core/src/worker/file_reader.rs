@@ -9,6 +9,7 @@ use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use crate::store::pipe::{self, PipeReader};
 use crate::words::layout::Compression;
 
 /// Bytes of text in one chunk.
@@ -111,8 +112,7 @@ impl Read for Counted<'_> {
 
 /// Starts to read. Dropping the receiver stops it.
 ///
-/// A thread and not a task: opening a named pipe waits for its writer and cannot be interrupted, and the end of the
-/// process must not wait for it.
+/// A thread and not a task: reading a named pipe waits for its writer.
 pub(super) fn start(
     path: PathBuf,
     compression: Compression,
@@ -138,8 +138,14 @@ fn read(
     sum: bool,
     sender: &mpsc::Sender<Result<Chunk, String>>,
 ) -> io::Result<Option<Option<String>>> {
+    let source: Box<dyn Read> = if pipe::is_pipe(path) {
+        let sender = sender.clone();
+        Box::new(PipeReader::open(path, pipe::PATIENCE, move || sender.is_closed())?)
+    } else {
+        Box::new(File::open(path)?)
+    };
     let summed = SummedFile {
-        file: File::open(path)?,
+        source,
         sum: sum.then(Sha256::new),
     };
     let mut file = BufReader::with_capacity(READ_BYTES, summed);
@@ -185,13 +191,13 @@ fn send_all(source: &mut impl Read, sender: &mpsc::Sender<Result<Chunk, String>>
 }
 
 struct SummedFile {
-    file: File,
+    source: Box<dyn Read>,
     sum: Option<Sha256>,
 }
 
 impl Read for SummedFile {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let bytes = self.file.read(buffer)?;
+        let bytes = self.source.read(buffer)?;
         if let Some(sum) = &mut self.sum {
             sum.update(&buffer[..bytes]);
         }

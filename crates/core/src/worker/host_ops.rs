@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::protocol::{DirectoryState, FoundFile};
@@ -50,7 +50,7 @@ pub fn prepare_directory(directory: &Path) -> Result<DirectoryState, DirectoryEr
     })
 }
 
-/// Which of these names are ordinary files in the directory.
+/// Which of these names are files or named pipes in the directory.
 pub fn find_files(directory: &Path, names: &[String]) -> Vec<FoundFile> {
     let found = names.iter().filter_map(|name| {
         // Names come from a manifest or a report: a set must not lead out of its directory.
@@ -60,7 +60,7 @@ pub fn find_files(directory: &Path, names: &[String]) -> Vec<FoundFile> {
         let meta = std::fs::metadata(directory.join(name)).ok()?;
         (!meta.is_dir()).then(|| FoundFile {
             name: name.clone(),
-            size: meta.len(),
+            size: (!meta.file_type().is_fifo()).then(|| meta.len()),
         })
     });
     found.collect()
@@ -98,7 +98,7 @@ mod tests {
             find_files(root.path(), &names),
             [FoundFile {
                 name: "a".to_owned(),
-                size: 2
+                size: Some(2)
             }]
         );
         assert!(find_files(&root.path().join("sub"), &["../a".to_owned()]).is_empty());

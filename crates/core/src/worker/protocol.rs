@@ -192,7 +192,8 @@ pub struct DirectoryState {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundFile {
     pub name: String,
-    pub size: u64,
+    /// `None`: a named pipe, of which nobody knows how much will come.
+    pub size: Option<u64>,
 }
 
 /// How loud a worker's words are on the master.

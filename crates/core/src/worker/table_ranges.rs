@@ -8,6 +8,7 @@ use std::path::Path;
 use super::file_reader::Range;
 use crate::db::error_chain;
 use crate::format::index::Index;
+use crate::store::pipe::is_pipe;
 use crate::words::job::TableTotals;
 use crate::words::names::QualifiedName;
 
@@ -27,6 +28,10 @@ pub(super) fn find(
     sha256: Option<&str>,
     wanted: &HashSet<QualifiedName>,
 ) -> Result<Option<TableRanges>, String> {
+    if is_pipe(data_file) {
+        // There is no place in it that could be gone to.
+        return Ok(None);
+    }
     let file = match File::open(index) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),

@@ -15,8 +15,8 @@ use crate::words::layout::{DumpFileKind, FileNaming, InstanceId, dump_directory}
 /// What to look for: names by directory by host.
 pub type Search = BTreeMap<HostName, BTreeMap<PathBuf, BTreeSet<String>>>;
 
-/// What is there: sizes by host, directory and name.
-pub type Found = BTreeMap<(HostName, PathBuf, String), u64>;
+/// What is there: sizes by host, directory and name; a named pipe has none.
+pub type Found = BTreeMap<(HostName, PathBuf, String), Option<u64>>;
 
 /// A file that was not found where it can be restored from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub fn choose(
         let fitting = places.iter().find(|place| {
             let key = (place.host.clone(), place.directory.clone(), place.name.clone());
             match (found.get(&key), segment.size) {
-                (Some(&size), Some(expected)) if size != expected => {
+                (Some(&Some(size)), Some(expected)) if size != expected => {
                     wrong_size.get_or_insert(WrongSize { found: size, expected });
                     false
                 }

@@ -17,7 +17,7 @@ fn found(spots: &[(&str, &str, &str, u64)]) -> Found {
     let entry = |(host, directory, name, size): &(&str, &str, &str, u64)| {
         (
             (HostName((*host).into()), PathBuf::from(directory), (*name).to_owned()),
-            *size,
+            Some(*size),
         )
     };
     spots.iter().map(entry).collect()

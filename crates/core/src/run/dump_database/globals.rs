@@ -8,6 +8,7 @@ use super::DumpContext;
 use crate::db::error_chain;
 use crate::run::set_record::SetRecord;
 use crate::store::data_file::{PartialFile, sync_directory};
+use crate::store::pipe::GiveUpOnDrop;
 use crate::tools::pg_dump::find_program;
 use crate::tools::pg_dumpall::PgDumpAll;
 use crate::words::dialect::Product;
@@ -54,8 +55,10 @@ async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), 
 
 /// Writes a new file of the set, beside the async work: a reader of a named pipe may let us wait.
 pub(super) async fn write_named(path: PathBuf, bytes: Vec<u8>) -> Result<FileStamp, String> {
+    let guard = GiveUpOnDrop::default();
+    let give_up = guard.0.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        let mut file = PartialFile::write(&path, &bytes)?;
+        let mut file = PartialFile::write(&path, &bytes, &give_up)?;
         file.publish()?;
         if let Some(directory) = path.parent() {
             sync_directory(directory)?;

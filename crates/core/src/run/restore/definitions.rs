@@ -33,7 +33,16 @@ pub(super) struct Definitions {
 }
 
 impl Definitions {
-    pub(super) fn read(set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
+    /// Beside the async work: a named pipe may have to wait for its writer.
+    pub(super) async fn read(set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
+        let set = set.clone();
+        match tokio::task::spawn_blocking(move || Definitions::read_now(&set, creates)).await {
+            Ok(read) => read,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
+    }
+
+    fn read_now(set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
         for kind in [DumpFileKind::Dump, DumpFileKind::PostData] {
             dump_set::require(set, kind)?;
         }

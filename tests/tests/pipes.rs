@@ -1,0 +1,155 @@
+//! `--list-backup-files`, and named pipes in the place of files: a dump goes into them, a restore comes out of them.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot look at its surroundings has to fail, and at once"
+)]
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt;
+use std::path::PathBuf;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gpdump_testkit::compare::Snapshot;
+use gpdump_testkit::{Cluster, ClusterSpec, Program};
+use gpdump_tests::{DEMO, assert_restored, dump_files, end_within, sessions, signal, spoil, within};
+use rustix::process::Signal;
+
+const KEY: &str = "20990203040506";
+
+fn list(cluster: &Cluster, more: &[&str]) -> (Vec<PathBuf>, Vec<PathBuf>, String) {
+    let args = ["-a", "-x", DEMO, "--list-backup-files", "-K", KEY];
+    let end = Program::new("gpcrondump", cluster)
+        .args(args.iter().chain(more).copied())
+        .run()
+        .expect_status(0);
+    let read = |what: &str| -> Vec<PathBuf> {
+        let mark = format!("Added the list of {what} names to the file: ");
+        let line = end.stdout.lines().find_map(|line| line.split_once(&mark)).unwrap();
+        let text = fs::read_to_string(line.1).unwrap();
+        text.lines()
+            .map(|line| line.split_once(':').unwrap().1.into())
+            .collect()
+    };
+    assert!(
+        end.stdout
+            .contains("Successfully listed the names of backup files and pipes")
+    );
+    (read("pipe"), read("file"), end.stdout)
+}
+
+fn make_pipes(pipes: &[PathBuf]) {
+    for path in pipes {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, path, mode).unwrap();
+    }
+}
+
+fn names(paths: &[PathBuf]) -> Vec<String> {
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    paths.iter().map(name).collect()
+}
+
+#[test]
+fn a_set_goes_through_pipes_and_comes_back_through_them() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.load_warehouse(DEMO);
+    let more = ["-g", "-G", "--dump-stats"];
+    let (pipes, regular, said) = list(&cluster, &more);
+    assert_eq!(
+        names(&pipes),
+        [
+            format!("gp_dump_0_2_{KEY}.gz"),
+            format!("gp_segment_config_files_0_2_{KEY}.tar"),
+            format!("gp_dump_1_3_{KEY}.gz"),
+            format!("gp_segment_config_files_1_3_{KEY}.tar"),
+            format!("gp_dump_-1_1_{KEY}.gz"),
+            format!("gp_dump_-1_1_{KEY}_post_data.gz"),
+            format!("gp_global_-1_1_{KEY}"),
+            format!("gp_master_config_files_{KEY}.tar"),
+            format!("gp_statistics_-1_1_{KEY}"),
+        ]
+    );
+    let suffixes = ["_ao_state_file", "_co_state_file", "_last_operation", ".rpt"];
+    let mut expected = vec![format!("gp_cdatabase_-1_1_{KEY}")];
+    expected.extend(suffixes.map(|suffix| format!("gp_dump_{KEY}{suffix}")));
+    expected.push(format!("gp_dump_status_-1_1_{KEY}"));
+    assert_eq!(names(&regular), expected);
+
+    make_pipes(&pipes);
+    let before = Snapshot::take(&cluster, DEMO);
+    // One opening each: a reader sees the end when the writer closes, and would miss what a second one writes.
+    let readers: Vec<JoinHandle<Vec<u8>>> = pipes
+        .iter()
+        .map(|path| {
+            let path = path.clone();
+            std::thread::spawn(move || fs::read(path).unwrap())
+        })
+        .collect();
+    Program::new("gpcrondump", &cluster)
+        .args(["-a", "-x", DEMO, "-H", "-K", KEY].iter().chain(&more).copied())
+        .run()
+        .expect_status(0);
+    let contents: Vec<Vec<u8>> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+    for (path, bytes) in pipes.iter().zip(&contents) {
+        assert!(fs::metadata(path).unwrap().file_type().is_fifo(), "{}", path.display());
+        assert!(bytes.len() > 20, "{}", path.display());
+    }
+    for path in &regular {
+        assert!(path.is_file(), "{}", path.display());
+    }
+    // Whatever else was written was told.
+    for path in dump_files(&cluster) {
+        let is_list = ["_pipes", "_regular_files"]
+            .iter()
+            .any(|end| path.to_string_lossy().ends_with(end));
+        let is_known = is_list || pipes.contains(&path) || regular.contains(&path);
+        assert!(
+            is_known || said.contains(&format!(":{}", path.display())),
+            "{}",
+            path.display()
+        );
+    }
+
+    spoil(&cluster);
+    for (path, bytes) in pipes.iter().cloned().zip(contents) {
+        // Those that the restore does not read are never opened.
+        std::thread::spawn(move || {
+            let _ = fs::write(path, bytes);
+        });
+    }
+    Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-e", "-t", KEY])
+        .run()
+        .expect_status(0);
+    assert_restored(&before, &Snapshot::take(&cluster, DEMO));
+}
+
+#[test]
+fn a_pipe_that_nobody_reads_holds_no_one() {
+    let cluster = Cluster::start(ClusterSpec::segments(1));
+    cluster.sql("postgres", "CREATE DATABASE demo");
+    let (pipes, _, _) = list(&cluster, &[]);
+    make_pipes(&pipes[..1]);
+    let mut program = Program::new("gpcrondump", &cluster)
+        .args(["-a", "-x", DEMO, "-K", KEY])
+        .spawn();
+    within(Duration::from_secs(20), "the dump copies", || {
+        sessions(&cluster).iter().any(|session| session.contains("gpcrondump"))
+            && dump_files(&cluster)
+                .iter()
+                .any(|path| path.to_string_lossy().contains("_index"))
+    });
+    signal(program.id(), Signal::INT);
+    assert_eq!(end_within(Duration::from_secs(5), &mut program).code(), Some(2));
+    within(Duration::from_secs(5), "no session is left", || {
+        sessions(&cluster).is_empty()
+    });
+    let left: Vec<PathBuf> = dump_files(&cluster)
+        .into_iter()
+        .filter(|path| path.to_string_lossy().ends_with(".partial"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
