@@ -9,6 +9,16 @@ use crate::words::names::{QualifiedName, quote_ident, quote_literal};
 use crate::words::present::{Present, PresentKey, PresentRelation};
 use crate::words::relation::{Distribution, TargetTable};
 
+/// Whether tables can be compressed with quicklz: builds from open sources cannot.
+pub async fn has_quicklz(session: &Session, dialect: &Dialect) -> Result<bool, Error> {
+    if !dialect.has_appendonly {
+        return Ok(false);
+    }
+    let sql = "SELECT count(*) FROM pg_catalog.pg_compression WHERE compname = 'quicklz'";
+    let found = session.one(sql, "reading the kinds of compression").await?;
+    Ok(found.as_deref() == Some("1"))
+}
+
 /// Every table that rows can be loaded into, with how it is spread.
 pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<Vec<TargetTable>, Error> {
     let (policy, family, segments, join) = match dialect.distribution {

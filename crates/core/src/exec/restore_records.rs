@@ -9,6 +9,7 @@ use crate::format::report::RowResult;
 use crate::format::report::restore::{RestoreReport, RestoreResults, RestoreRow};
 use crate::format::status::{self, Agent, Level};
 use crate::plan::restore::{DataFile, DumpSet};
+use crate::plan::translate::not_restored::{self, NotRestored};
 use crate::words::cluster::{Cluster, HostName, Instance};
 use crate::words::ids::{ContentId, DbId};
 use crate::words::layout::{DumpFileKind, InstanceId};
@@ -17,6 +18,7 @@ use crate::words::layout::{DumpFileKind, InstanceId};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MasterOutcome {
     pub errors: Vec<String>,
+    pub not_restored: Vec<NotRestored>,
     pub failure: Option<String>,
 }
 
@@ -108,6 +110,11 @@ pub fn compose(records: Records<'_>) -> Vec<(HostName, PathBuf, String)> {
     };
     let path = at_master.join(set.names.of_set(DumpFileKind::RestoreReport));
     written.push((master.host.clone(), path, report.write()));
+    if !records.master.not_restored.is_empty() {
+        let text = not_restored::write(&report.key, records.database, &records.master.not_restored);
+        let path = at_master.join(set.names.of_set(DumpFileKind::RestoreRest));
+        written.push((master.host.clone(), path, text));
+    }
     written
 }
 

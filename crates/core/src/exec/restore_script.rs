@@ -3,11 +3,14 @@
 //! An error does not stop it: the statement's entry is named and the next one is run, as psql would. What psql would do
 //! beyond SQL (`\connect`, `\!`) is never done.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::db::{Error, Session, error_chain};
+use crate::format::ddl_split::choose::host_of;
 use crate::format::sql_script::{Item, Script};
-use crate::format::toc::{Entry, EntryKind};
+use crate::format::toc::{Entry, EntryKind, Setting};
+use crate::plan::translate::not_restored::NotRestored;
+use crate::plan::translate::relation_of;
 use crate::words::names::{QualifiedName, quote_ident};
 use crate::words::refusal::Refusal;
 
@@ -50,6 +53,8 @@ pub struct ScriptOutcome {
     /// Tables that were there already.
     pub existing_tables: BTreeSet<QualifiedName>,
     pub statements: u64,
+    /// What the server refused to make.
+    pub not_restored: Vec<NotRestored>,
 }
 
 /// The encoding that a script says that it is in.
@@ -73,13 +78,19 @@ pub async fn run_script(
         encoding: "UTF8".to_owned(),
         pending: Vec::new(),
         passed_over: None,
+        missing_entry: None,
+        missing: BTreeMap::new(),
         outcome: ScriptOutcome::default(),
     };
     // Their settings go with them: a schema that is not there yet may not be set.
     let drops = script.toc().drops.as_ref().map(|drops| drops.pieces.clone());
     let passed_over = drops.filter(|_| context.fresh).unwrap_or_default();
+    // But for those that the first entry relies on, which lies in a schema: then its schema is there.
+    let first = script.entries().first().filter(|entry| entry.schema.is_some());
+    let relied_on =
+        |span| first.is_some_and(|entry| Setting::ALL.iter().any(|one| entry.state.get(*one) == Some(span)));
     for (at, item) in script.items().enumerate() {
-        if !passed_over.contains(&at) {
+        if !passed_over.contains(&at) || relied_on(item.span()) {
             runner.item(item).await?;
         }
     }
@@ -95,6 +106,10 @@ struct Runner<'a> {
     pending: Vec<(String, Option<&'a Entry>)>,
     /// Header of the entry that was found to be there already.
     passed_over: Option<usize>,
+    /// Header of the entry that could not be made last, and relations that could not be, each with its place in
+    /// [`ScriptOutcome::not_restored`].
+    missing_entry: Option<(usize, usize)>,
+    missing: BTreeMap<QualifiedName, usize>,
     outcome: ScriptOutcome,
 }
 
@@ -207,9 +222,38 @@ impl<'a> Runner<'a> {
                 Err(Refusal::failed(error_chain(&error)))
             }
             Err(error) => {
-                self.refused(text, entry, &error);
+                match self.is_of_missing(text, entry, error.code().unwrap_or_default()) {
+                    Some(at) => self.also_missing(at, text),
+                    None => self.refused(text, entry, &error),
+                }
                 Ok(())
             }
+        }
+    }
+
+    /// The place, among what could not be made, of that which a statement needs: then its failure says nothing new.
+    fn is_of_missing(&self, text: &str, entry: Option<&Entry>, code: &str) -> Option<usize> {
+        let entry = entry?;
+        if let Some((span, at)) = self.missing_entry
+            && span == entry.span.start
+        {
+            return Some(at);
+        }
+        // Names that are not there: table, function, object, column, schema.
+        if !matches!(code, "42P01" | "42883" | "42704" | "42703" | "3F000") {
+            return None;
+        }
+        let about = match host_of(self.script, entry) {
+            Some(host) => Some(QualifiedName::new(host.object.schema, host.object.name)),
+            None => relation_of(text, entry),
+        };
+        self.missing.get(&about?).copied()
+    }
+
+    fn also_missing(&mut self, at: usize, text: &str) {
+        tracing::debug!("Passed over, because what it is about is not there: {text}");
+        if let Some(item) = self.outcome.not_restored.get_mut(at) {
+            item.sql.push_str(&format!("\n{text};"));
         }
     }
 
@@ -236,8 +280,31 @@ impl<'a> Runner<'a> {
                         .existing_tables
                         .insert(QualifiedName::new(schema, &entry.name));
                 }
+                self.keep_for_later(text, entry, &message);
                 self.outcome.errors.push(message);
             }
+        }
+    }
+
+    fn keep_for_later(&mut self, text: &str, entry: Option<&Entry>, message: &str) {
+        let what = self.name_of(entry);
+        let why = message.strip_prefix(&format!("{what}: ")).unwrap_or(message);
+        let path = entry.and_then(|entry| entry.state.get(Setting::SearchPath));
+        self.outcome.not_restored.push(NotRestored {
+            why: vec![why.to_owned()],
+            search_path: path.map(|span| String::from_utf8_lossy(span.of(self.script.text())).into_owned()),
+            sql: format!("{text};"),
+            what,
+        });
+        let at = self.outcome.not_restored.len() - 1;
+        let Some(entry) = entry.filter(|_| text.starts_with("CREATE ")) else {
+            return;
+        };
+        self.missing_entry = Some((entry.span.start, at));
+        if entry.kind.is_relation()
+            && let Some(schema) = &entry.schema
+        {
+            self.missing.insert(QualifiedName::new(schema, &entry.name), at);
         }
     }
 

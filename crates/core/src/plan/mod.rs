@@ -12,3 +12,4 @@ pub mod restore;
 pub mod restore_request;
 pub mod retention;
 pub mod set_list;
+pub mod translate;

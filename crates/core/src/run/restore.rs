@@ -180,6 +180,9 @@ where
         first_steps = definitions.cut(selection, &present, &scene.database, fresh)?;
     }
     told.notes.clone_from(&first_steps.notes);
+    definitions
+        .translate(&scene.set, &maintenance, &scene.around.dialect)
+        .await?;
     let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
     let mut fleet = scene.start_fleet().await?;
@@ -199,6 +202,7 @@ where
         errors: scene
             .prepare_database(&maintenance, definitions.cdatabase.as_ref())
             .await?,
+        not_restored: Vec::new(),
         failure: None,
     };
     maintenance.close().await;
@@ -253,6 +257,7 @@ where
         match outcome {
             Ok(outcome) => {
                 master.errors.extend(outcome.errors);
+                master.not_restored.extend(outcome.not_restored);
                 existing = outcome.existing_tables;
             }
             Err(failure) => master.failure = Some(failure.text),
@@ -295,10 +300,16 @@ where
             )
             .await;
         match outcome {
-            Ok(outcome) => master.errors.extend(outcome.errors),
+            Ok(outcome) => {
+                master.errors.extend(outcome.errors);
+                master.not_restored.extend(outcome.not_restored);
+            }
             Err(failure) => master.failure = Some(failure.text),
         }
     }
+    let directory = report_directory.as_deref().unwrap_or(&request.master_data_dir);
+    let rest = directory.join(scene.set.names.of_set(DumpFileKind::RestoreRest));
+    definitions.tell_missing(&mut master, &rest);
     let arguments = engine(Phase::Single);
     let records = restore_records::compose(Records {
         set: &scene.set,

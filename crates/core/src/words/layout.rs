@@ -81,6 +81,8 @@ pub enum DumpFileKind {
     RestoreReport,
     RestoreStatus,
     RestorePlan,
+    /// What could not be made, as the set defines it.
+    RestoreRest,
 }
 
 struct Shape {
@@ -134,6 +136,7 @@ const SHAPES: &[Shape] = &[
     shape(DumpFileKind::RestoreReport, "restore", false, ".rpt", false),
     shape(DumpFileKind::RestoreStatus, "restore_status", true, "", false),
     shape(DumpFileKind::RestorePlan, "restore", false, "_plan", false),
+    shape(DumpFileKind::RestoreRest, "restore", false, "_not_restored.sql", false),
 ];
 
 /// The name of one file: all that its text is made of.

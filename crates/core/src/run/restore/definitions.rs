@@ -1,14 +1,21 @@
 //! The small files of a set, and what is left of them when only a part is asked for.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::selection::Selection;
-use crate::db::target::Truncation;
+use crate::db::Session;
+use crate::db::target::{self, Truncation};
+use crate::exec::restore_records::MasterOutcome;
 use crate::format::cdatabase::Cdatabase;
 use crate::format::sql_script::Script;
 use crate::gather::dump_set;
 use crate::plan::restore::DumpSet;
 use crate::plan::restore::parts::Files;
+use crate::plan::translate::not_restored::{self, NotRestored};
+use crate::plan::translate::{Origin, Part, Target, Translator};
+use crate::run::refusal_of;
+use crate::words::dialect::Dialect;
 use crate::words::layout::DumpFileKind;
 use crate::words::present::Present;
 use crate::words::refusal::Refusal;
@@ -30,6 +37,8 @@ pub(super) struct Definitions {
     pub(super) post_data_path: PathBuf,
     /// Read only when the database is to be made.
     pub(super) cdatabase: Option<Cdatabase>,
+    /// What turned them into the words of the target.
+    translator: Option<Translator>,
 }
 
 impl Definitions {
@@ -54,7 +63,70 @@ impl Definitions {
             post_data: dump_set::read_ddl(set, DumpFileKind::PostData)?,
             post_data_path: dump_set::ddl_path(set, DumpFileKind::PostData),
             cdatabase,
+            translator: None,
         })
+    }
+
+    /// Puts them in the words of the server that they are run on.
+    pub(super) async fn translate(
+        &mut self,
+        set: &DumpSet,
+        session: &Session,
+        dialect: &Dialect,
+    ) -> Result<(), Refusal> {
+        let has_quicklz = target::has_quicklz(session, dialect).await;
+        let target = Target::of(dialect, has_quicklz.map_err(|error| refusal_of(&error))?);
+        let mut translator = Translator::new(&Origin::of(set), target);
+        for (part, text, path) in [
+            (Part::PreData, &mut self.pre_data, &self.pre_data_path),
+            (Part::PostData, &mut self.post_data, &self.post_data_path),
+        ] {
+            let script = parse_script(text, path)?;
+            if let Some(translated) = translator.translate(&script, part) {
+                *text = translated;
+            }
+        }
+        for note in translator.notes() {
+            match note.warns {
+                true => tracing::warn!("{}", note.text),
+                false => tracing::info!("{}", note.text),
+            }
+        }
+        self.translator = Some(translator);
+        Ok(())
+    }
+
+    /// Adds to the errors of a run what was not tried, and says where all that is missing can be read.
+    pub(super) fn tell_missing(&self, master: &mut MasterOutcome, file: &Path) {
+        let Some(translator) = &self.translator else { return };
+        master
+            .errors
+            .extend(translator.left_out().iter().map(NotRestored::sentence));
+        let failed = std::mem::take(&mut master.not_restored);
+        let failed = not_restored::gathered(failed).into_iter().map(|mut item| {
+            if let Some(original) = translator
+                .original(&item.what)
+                .filter(|whole| !whole.contains(&item.sql))
+            {
+                item.sql = original.to_owned();
+            }
+            let explained: BTreeSet<String> = item.why.iter().filter_map(|why| translator.explanation(why)).collect();
+            for hint in explained {
+                tracing::warn!("{}: {hint}", item.what);
+                item.why.push(hint);
+            }
+            item
+        });
+        master.not_restored = translator.left_out().iter().cloned().chain(failed).collect();
+        // That of an earlier run says nothing of this one.
+        let _ = std::fs::remove_file(file);
+        if !master.not_restored.is_empty() {
+            tracing::warn!(
+                "{} objects could not be made as the set defines them; {} names each and has its statements",
+                master.not_restored.len(),
+                file.display()
+            );
+        }
     }
 }
 
