@@ -29,16 +29,13 @@ fn messages(output: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Compares with a file of the repository; `GPDUMP_BLESS=1` writes the file anew.
+/// Compares with a file that scripts/bless.sh writes.
 fn assert_golden(file: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
-    if std::env::var_os("GPDUMP_BLESS").is_some() {
-        fs::write(&path, actual).unwrap();
-    }
     let expected = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(
         actual, expected,
-        "{file} differs; look at it and run the test with GPDUMP_BLESS=1"
+        "{file} differs; run scripts/bless.sh, look at the difference and commit it"
     );
 }
 
@@ -193,4 +190,29 @@ fn a_closed_screen_does_not_end_the_run_in_a_panic() {
     assert_eq!(status.code(), Some(2));
     let said = fs::read_to_string(home.path().join("err")).unwrap();
     assert!(!said.contains("panic"), "{said}");
+}
+
+#[test]
+fn bash_completes_names_of_options_and_databases_and_runs_none_of_them() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../completions/bash/gpcrondump");
+    let line = r#"source "$1"
+psql() { printf 'sales\n$(touch evil)\n'; }
+ask() { COMP_WORDS=("$@"); COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); _gpcrondump; printf '%s\n' "${COMPREPLY[@]}"; }
+ask gpcrondump --list-b
+ask gpcrondump -a -x ''"#;
+    let directory = tempfile::tempdir().unwrap();
+    let asked = Command::new("/bin/bash")
+        .args(["-c", line, "bash"])
+        .arg(script)
+        .current_dir(directory.path())
+        .output()
+        .unwrap();
+    assert_eq!(text(&asked.stderr), "");
+    let said = text(&asked.stdout);
+    assert!(said.starts_with("--list-b"), "{said}");
+    assert!(
+        said.ends_with("--list-backups\nsales\n\\$\\(touch\\ evil\\)\n"),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
 }

@@ -1,6 +1,7 @@
 //! `gpdbrestore`: restores what `gpcrondump` wrote. The work is done by the library; here stands what it is done with.
 
 mod checks;
+mod manual;
 mod options;
 mod request;
 

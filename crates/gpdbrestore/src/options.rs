@@ -3,6 +3,8 @@
 use gpdump_core::cli::help::Page;
 use gpdump_core::cli::optparse::{OptionGroup, Origin, flag, int, list, stops, text, word};
 
+use crate::manual::MANUAL;
+
 const INCLUDE_OR_ONLY: &[&str] = &["include", "only"];
 
 pub static GROUPS: &[OptionGroup] = &[
@@ -150,12 +152,18 @@ pub const HELP: Page = Page {
         "Environment: MASTER_DATA_DIRECTORY, GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSSLMODE \
          PGSSLROOTCERT PGSSLCERT PGSSLKEY as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
     ],
+    manual: &MANUAL,
 };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use gpdump_core::cli::checks::{self, Asked};
+    use gpdump_core::cli::generated;
     use gpdump_core::cli::help::render;
+    use gpdump_core::cli::optparse::parse;
+
+    use crate::checks::{CHECKS, NOT_BUILT};
 
     #[test]
     fn every_option_is_in_the_help_text_unless_it_is_meant_not_to_be() {
@@ -185,5 +193,69 @@ mod tests {
             .collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]), "{names:?}");
+    }
+
+    /// `GPDUMP_BLESS=1` writes the files anew.
+    #[test]
+    fn generated_files_are_those_of_the_options() {
+        for (file, text) in generated::files(&crate::PROGRAM) {
+            let path = repository().join(&file);
+            if std::env::var_os("GPDUMP_BLESS").is_some() {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(&path, &text).unwrap();
+            }
+            let committed = std::fs::read_to_string(&path).unwrap_or_default();
+            assert_eq!(
+                committed, text,
+                "{file} is not what the options make; run scripts/bless.sh, look at the difference and commit it"
+            );
+        }
+    }
+
+    #[test]
+    fn everything_that_is_written_about_the_program_is_a_command_line_that_it_takes() {
+        let manual = HELP.manual.tasks.iter().flat_map(|task| task.commands);
+        let mut lines: Vec<String> = manual
+            .chain(HELP.examples)
+            .map(|(line, _)| (*line).to_owned())
+            .collect();
+        let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
+        lines.extend(
+            readme
+                .lines()
+                .filter_map(|line| line.strip_prefix("    "))
+                .map(str::to_owned),
+        );
+        let mut taken = 0;
+        for line in lines {
+            let command = line
+                .split(" #")
+                .next()
+                .unwrap_or_default()
+                .split(" | ")
+                .next()
+                .unwrap_or_default();
+            let Some(rest) = command.trim().strip_prefix("gpdbrestore ") else {
+                continue;
+            };
+            let words: Vec<String> = rest.split_whitespace().map(str::to_owned).collect();
+            let options = parse(GROUPS, &words).unwrap_or_else(|error| panic!("{line}: {error}"));
+            let environment = crate::checks::tests::environment();
+            let (_, checked) = checks::run(
+                CHECKS,
+                &Asked {
+                    options: &options,
+                    environment: &environment,
+                },
+            );
+            let built = checked.and_then(|()| checks::refuse_not_built(NOT_BUILT, &options));
+            built.unwrap_or_else(|refusal| panic!("{line}: {refusal}"));
+            taken += 1;
+        }
+        assert!(taken > 10, "{taken}");
+    }
+
+    fn repository() -> std::path::PathBuf {
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
     }
 }

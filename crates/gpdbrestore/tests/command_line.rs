@@ -28,16 +28,13 @@ fn messages(output: &[u8]) -> Vec<String> {
         .collect()
 }
 
-/// Compares with a file of the repository; `GPDUMP_BLESS=1` writes the file anew.
+/// Compares with a file that scripts/bless.sh writes.
 fn assert_golden(file: &str, actual: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(file);
-    if std::env::var_os("GPDUMP_BLESS").is_some() {
-        fs::write(&path, actual).unwrap();
-    }
     let expected = fs::read_to_string(&path).unwrap_or_default();
     assert_eq!(
         actual, expected,
-        "{file} differs; look at it and run the test with GPDUMP_BLESS=1"
+        "{file} differs; run scripts/bless.sh, look at the difference and commit it"
     );
 }
 

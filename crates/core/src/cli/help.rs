@@ -1,5 +1,6 @@
 //! The help text of a program, made from its option table: grouped by task, at most 100 columns, examples at the end.
 
+use super::manual::Manual;
 use super::optparse::{Argument, OptionDef, OptionGroup, Origin};
 
 const WIDTH: usize = 100;
@@ -16,6 +17,7 @@ pub struct Page {
     pub examples: &'static [(&'static str, &'static str)],
     /// The last lines: exit status, files, where to read on.
     pub footer: &'static [&'static str],
+    pub manual: &'static Manual,
 }
 
 /// The whole text, line end included. Options in `not_built` are marked, so that nobody plans with them.

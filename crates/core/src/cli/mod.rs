@@ -5,11 +5,14 @@
 //! programs use it. Which options there are is theirs to say.
 
 pub mod checks;
+pub mod completions;
 pub mod environment;
 pub mod failure;
+pub mod generated;
 pub mod help;
 pub mod json;
 pub mod list_sets;
+pub mod manual;
 pub mod optparse;
 pub mod pid_lock;
 pub mod program;
