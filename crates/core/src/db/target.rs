@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
-use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog};
+use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog, Product};
 use crate::words::names::{QualifiedName, quote_ident, quote_literal};
 use crate::words::present::{Present, PresentKey, PresentRelation};
 use crate::words::relation::{Distribution, TargetTable};
 
 /// Whether tables can be compressed with quicklz: builds from open sources cannot.
 pub async fn has_quicklz(session: &Session, dialect: &Dialect) -> Result<bool, Error> {
-    if !dialect.has_appendonly {
+    if dialect.product == Product::Postgres {
         return Ok(false);
     }
     let sql = "SELECT count(*) FROM pg_catalog.pg_compression WHERE compname = 'quicklz'";
