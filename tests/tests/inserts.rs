@@ -7,7 +7,7 @@
 
 use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_testkit::{Cluster, ClusterSpec, Plain, Program};
-use gpdump_tests::{DEMO, assert_restored, dump, dump_files, restore, spoil};
+use gpdump_tests::{ANYWHERE, DEMO, assert_restored, dump, dump_files, dump_of, load, restore, spoil};
 
 /// The plain data files of a set, joined.
 fn data_of(cluster: &Cluster, key: &str) -> String {
@@ -113,4 +113,20 @@ fn a_server_without_object_ids_is_told_so() {
         end.stdout
     );
     assert!(dump_files(&server).is_empty());
+}
+
+/// Only a Greenplum up to 6 has them: `GPDUMP_TEST_CLUSTER=env` names one.
+#[test]
+fn rows_come_back_with_their_object_ids() {
+    let cluster = Cluster::for_tests(2);
+    if cluster.is_own() {
+        return;
+    }
+    load(&cluster);
+    let ids = || cluster.sql(ANYWHERE, "SELECT oid, a, gp_segment_id FROM with_oids ORDER BY 2, 1");
+    let before = ids();
+    let key = dump_of(ANYWHERE, &cluster, &["--oids"]);
+    cluster.sql(ANYWHERE, "TRUNCATE with_oids");
+    restore(&cluster, &key, &["-e"]);
+    assert_eq!(before, ids());
 }

@@ -106,14 +106,56 @@ fn a_refusal_is_told_on_the_screen_and_in_the_log() {
 #[test]
 fn what_needs_a_vendors_library_is_refused() {
     let home = tempfile::tempdir().unwrap();
-    let refused = run(home.path(), &["-x", "demo", "--ddboost"], &[]);
-    assert_eq!(refused.status.code(), Some(2));
-    let said = messages(&refused.stdout);
-    let last = said.last().unwrap();
-    assert!(
-        last.starts_with("[ERROR]:-gpcrondump error: option --ddboost is not supported, because"),
-        "{last}"
-    );
+    let netbackup = "--netbackup-service-host h --netbackup-policy p --netbackup-schedule s";
+    for (line, text) in [
+        (
+            "-x demo --ddboost",
+            "option --ddboost is not supported, because Data Domain Boost",
+        ),
+        (
+            "-x demo --ddboost --ddboost-storage-unit u",
+            "option --ddboost is not supported",
+        ),
+        (
+            "-x demo --ddboost --replicate --max-streams 2",
+            "option --ddboost is not supported",
+        ),
+        (
+            "--ddboost-host h --ddboost-user u --ddboost-backupdir d --ddboost-skip-ping",
+            "option --ddboost-host is not supported",
+        ),
+        (
+            "--ddboost-config-remove",
+            "option --ddboost-config-remove is not supported",
+        ),
+        (
+            "--ddboost-show-config --ddboost-remote",
+            "option --ddboost-show-config is not supported",
+        ),
+        ("--ddboost-verify", "option --ddboost-verify is not supported"),
+        (
+            "-x demo --replicate",
+            "--replicate and --max-streams cannot be used without --ddboost",
+        ),
+        (
+            &format!("-x demo {netbackup}"),
+            "option --netbackup-service-host is not supported, because NetBackup",
+        ),
+        (
+            &format!("-x demo --netbackup-keyword k --netbackup-block-size 512 {netbackup}"),
+            "option --netbackup-keyword is not supported",
+        ),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let refused = run(home.path(), &words, &[]);
+        assert_eq!(refused.status.code(), Some(2), "{line}");
+        let said = messages(&refused.stdout);
+        let last = said.iter().rfind(|line| line.contains("[ERROR]:-")).unwrap();
+        assert!(
+            last.starts_with(&format!("[ERROR]:-gpcrondump error: {text}")),
+            "{line}: {last}"
+        );
+    }
 }
 
 #[test]

@@ -407,6 +407,38 @@ pub async fn read_segment_sizes(session: &Session, dialect: &Dialect) -> Result<
     Ok(sizes)
 }
 
+/// Every table with rows of its own, with the planner's estimate of its size in bytes.
+pub async fn read_estimated_sizes(session: &Session, dialect: &Dialect) -> Result<Vec<(Oid, u64)>, Error> {
+    let stored_here = if dialect.has_relstorage {
+        " AND c.relstorage IN ('h', 'a', 'c')"
+    } else {
+        ""
+    };
+    let sql = format!(
+        "SELECT c.oid, c.relpages::bigint * pg_catalog.current_setting('block_size')::bigint \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind = 'r'{stored_here} AND {USER_SCHEMAS}"
+    );
+    let mut sizes = Vec::new();
+    session
+        .for_each_row(&sql, "estimating the sizes of the tables", |row| {
+            if let Some(oid) = row.get(0).and_then(parse_oid) {
+                sizes.push((oid, row.get(1).and_then(|bytes| bytes.parse().ok()).unwrap_or(0)));
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(sizes)
+}
+
+/// Bytes of the large objects of the current database on the instance that the session is with.
+pub async fn read_large_object_bytes(session: &Session) -> Result<u64, Error> {
+    let sql = "SELECT relpages::bigint * pg_catalog.current_setting('block_size')::bigint FROM pg_catalog.pg_class \
+         WHERE oid = 'pg_catalog.pg_largeobject'::regclass";
+    let bytes = session.one(sql, "estimating the size of the large objects").await?;
+    Ok(bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(0))
+}
+
 /// Whether the session with this name has begun to read the catalog inside a transaction, and so has its snapshot: the
 /// locks of a catalog query stay until the transaction ends.
 pub async fn has_read_catalog(session: &Session, dialect: &Dialect, application: &str) -> Result<bool, Error> {

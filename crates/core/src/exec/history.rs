@@ -11,6 +11,7 @@ use crate::words::outcome::Severity;
 pub struct HistoryRow {
     pub key: TimestampKey,
     /// `HH:MM:SS`.
+    pub start_time: String,
     pub end_time: String,
     /// The command line's words, joined by blanks.
     pub options: String,
@@ -48,7 +49,7 @@ pub async fn ensure_table(session: &Session, dialect: &Dialect) -> Result<Histor
 pub async fn insert(session: &Session, row: &HistoryRow) -> Result<(), Error> {
     let sql = format!(
         "INSERT INTO public.gpcrondump_history VALUES (now(), {}, {}, {}, {}, {}, {}, {})",
-        quote_literal(&row.key.time_of_day()),
+        quote_literal(&row.start_time),
         quote_literal(&row.end_time),
         quote_literal(&row.options),
         quote_literal(&row.key.to_string()),

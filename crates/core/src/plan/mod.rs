@@ -4,6 +4,7 @@ pub mod backup_files;
 pub mod chores;
 pub mod databases;
 pub mod definitions;
+pub mod disk_space;
 pub mod dump_request;
 pub mod filter;
 pub mod incremental;

@@ -63,6 +63,16 @@ pub struct DumpContext<'a> {
     pub may_clean_up: bool,
 }
 
+impl DumpContext<'_> {
+    /// `HH:MM:SS` for reports. A key that was not given is the moment of the start, and scripts compare the two.
+    fn start_time(&self) -> String {
+        match self.request.key {
+            None => self.key.time_of_day(),
+            Some(_) => self.started.clone(),
+        }
+    }
+}
+
 /// How it went with one database, when it was dumped.
 #[derive(Debug)]
 pub(super) struct DatabaseEnd {
@@ -162,7 +172,7 @@ async fn dump(
     selection::check_schemas(context, &sessions.barrier).await?;
     let directories = prepare::prepare_directories(context, fleet).await?;
     let selection = selection::configure(context, &sessions.barrier).await?;
-    prepare::check_disk_space(context, sessions, &directories).await?;
+    prepare::check_disk_space(context, sessions, &directories, &selection).await?;
     let names = SetNames {
         prefix: context.request.prefix.clone(),
         key: context.key,

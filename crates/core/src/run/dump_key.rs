@@ -3,9 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use tracing::info;
+
+use crate::format::report::{self, Conclusion};
 use crate::plan::dump_request::DumpRequest;
 use crate::words::ids::{Prefix, TimestampKey};
-use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName};
+use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames};
 use crate::words::refusal::Refusal;
 
 /// The key of `-K`, or the present second; `used` is that of the database before in this run. Waits for the next second
@@ -27,6 +30,13 @@ pub(super) async fn choose(
             Some((newest, _)) if newest == key && request.key.is_none() => {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
+            // The same key again after a dump of it that failed: there is nothing that it could hide.
+            Some((newest, Some(directory)))
+                if newest == key && request.key.is_some() && has_failed(&directory, &request.prefix, key) =>
+            {
+                info!("The dump with key {key} had failed; it is made anew");
+                return Ok(key);
+            }
             Some((newest, directory)) if newest >= key => {
                 let place = directory.map_or_else(
                     || "of this run".to_owned(),
@@ -40,6 +50,25 @@ pub(super) async fn choose(
             _ => return Ok(key),
         }
     }
+}
+
+/// The report of this set says that its dump failed, and no data of it are on the master.
+fn has_failed(directory: &Path, prefix: &Prefix, key: TimestampKey) -> bool {
+    let names = |compression| SetNames {
+        prefix: prefix.clone(),
+        key,
+        naming: FileNaming::New,
+        compression,
+    };
+    let report = directory.join(names(Compression::None).of_set(DumpFileKind::Report));
+    let has_data = [Compression::None, Compression::Gzip].into_iter().any(|compression| {
+        directory
+            .join(names(compression).of_master(DumpFileKind::Dump))
+            .is_file()
+    });
+    let text = std::fs::read(report).unwrap_or_default();
+    let facts = report::parse(&String::from_utf8_lossy(&text), prefix, key);
+    !has_data && facts.conclusion != Some(Conclusion::Success)
 }
 
 /// The newest set with this prefix, by the reports in the newest date directory that has one.

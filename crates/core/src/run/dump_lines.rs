@@ -88,7 +88,7 @@ pub fn status_report(
     request: &DumpRequest,
     database: &str,
     key: TimestampKey,
-    end_time: &str,
+    (start_time, end_time): (&str, &str),
     deleted: &str,
 ) -> Vec<String> {
     let mut lines = vec!["Dump status report".to_owned(), DASH.to_owned()];
@@ -106,7 +106,7 @@ pub fn status_report(
     if request.chores.cleanup.is_some() {
         line("Backup set deleted", deleted);
     }
-    line("Dump start time", &key.time_of_day());
+    line("Dump start time", start_time);
     line("Dump end time", end_time);
     line("Status", "COMPLETED");
     line("Dump key", &key.to_string());

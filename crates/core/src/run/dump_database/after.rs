@@ -126,7 +126,7 @@ pub(super) async fn finish(
         context.request,
         &context.database,
         context.key,
-        &dumped.end_time,
+        (&context.start_time(), &dumped.end_time),
         &cleaned.deleted,
     ) {
         info!("{line}");
@@ -237,6 +237,7 @@ pub(super) async fn record_history(context: &DumpContext<'_>, dumped: &Dumped) -
     }
     let row = HistoryRow {
         key: context.key,
+        start_time: context.start_time(),
         end_time: dumped.end_time.clone(),
         options: context.request.options_text.clone(),
         dump_exit_status: i16::from(dumped.exit == Exit::Failed),

@@ -6,15 +6,19 @@ use std::path::{Path, PathBuf};
 use tracing::{error, info, warn};
 
 use super::{DumpContext, Sessions};
-use crate::db::relations;
+use crate::db::{self, Session, relations};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::fanout::{Fleet, HostSegments};
+use crate::plan::disk_space::{self, Need};
 use crate::plan::dump_request::DiskCheck;
+use crate::plan::filter::{Selection, TableFilter};
 use crate::run::refusal_of;
+use crate::words::cluster::Instance;
 use crate::words::ids::ContentId;
 use crate::words::layout::{Compression, dump_directory};
 use crate::words::refusal::Refusal;
 use crate::worker::host_ops;
+use crate::worker::protocol::DirectoryState;
 
 pub(super) async fn start_workers(context: &DumpContext<'_>) -> Result<DumpFleet, Refusal> {
     let cluster = &context.surroundings.cluster;
@@ -56,8 +60,9 @@ pub(super) async fn start_workers(context: &DumpContext<'_>) -> Result<DumpFleet
 /// Dump directories of the master and of every segment.
 pub(super) struct Directories {
     pub(super) master: PathBuf,
+    master_state: DirectoryState,
     pub(super) segments: BTreeMap<ContentId, PathBuf>,
-    pub(super) states: BTreeMap<ContentId, crate::worker::protocol::DirectoryState>,
+    pub(super) states: BTreeMap<ContentId, DirectoryState>,
 }
 
 pub(super) async fn prepare_directories(
@@ -79,7 +84,8 @@ pub(super) async fn prepare_directories(
         info!("Directory {} not found, will try to create", master.display());
     }
     let existed = master.is_dir();
-    if let Err(error) = host_ops::prepare_directory(&master) {
+    let prepared = host_ops::prepare_directory(&master);
+    let master_state = prepared.map_err(|error| {
         let what = match error {
             host_ops::DirectoryError::Create(..) => {
                 error!(
@@ -98,11 +104,11 @@ pub(super) async fn prepare_directories(
                 "write to"
             }
         };
-        return Err(Refusal::known(format!(
+        Refusal::known(format!(
             "Could not {what} {} on master. Cannot continue.",
             master.display()
-        )));
-    }
+        ))
+    })?;
     if !existed {
         info!("Created {}", master.display());
     }
@@ -149,59 +155,74 @@ pub(super) async fn prepare_directories(
     }
     Ok(Directories {
         master,
+        master_state,
         segments,
         states,
     })
 }
 
-/// Need against room, summed for each file system of each host. A guess that spares a doomed dump; what decides is the
-/// checked write.
+/// Need against room, summed for each file system of each host, the master's among them.
 pub(super) async fn check_disk_space(
     context: &DumpContext<'_>,
     sessions: &Sessions,
     directories: &Directories,
+    selection: &Selection,
 ) -> Result<(), Refusal> {
     let DiskCheck::KeepFree(percent) = context.request.disk_check else {
         return Ok(());
     };
     info!("Validating disk space");
-    let dialect = &context.surroundings.dialect;
-    let sizes = relations::read_segment_sizes(&sessions.barrier, dialect)
+    let needs = estimate_needs(context, &sessions.barrier, directories, selection)
         .await
         .map_err(|error| refusal_of(&error))?;
-    // What COPY text and fast compression make of a database's files, by the original's measure.
-    let factor = if context.request.compression == Compression::Gzip {
-        12
-    } else {
-        1
-    };
-    let mut needs: BTreeMap<(String, u64), (u64, u64)> = BTreeMap::new();
-    for primary in context.surroundings.cluster.primaries() {
-        let (Some(state), Some(size)) = (directories.states.get(&primary.content), sizes.get(&primary.content)) else {
-            continue;
-        };
-        let sum = needs
-            .entry((primary.host.0.clone(), state.device))
-            .or_insert((0, state.free_bytes));
-        sum.0 += size / factor;
+    let too_full = disk_space::too_full(&needs, percent);
+    for place in &too_full {
+        error!(
+            "{} has insufficient disk space. [Need: {}K, Free {}K]",
+            place.host,
+            place.need / 1024,
+            place.free / 1024
+        );
     }
-    let keep = u64::from(percent.min(100));
-    let mut failed = 0;
-    for ((host, _), (need, free)) in &needs {
-        let usable = free / 100 * (100 - keep);
-        if *need > usable {
-            failed += 1;
-            error!(
-                "{host} has insufficient disk space. [Need: {}K, Free {}K]",
-                need / 1024,
-                free / 1024
-            );
-        }
-    }
-    match failed {
+    match too_full.len() {
         0 => Ok(()),
         n => Err(Refusal::known(format!(
             "Cannot continue. {n} segment(s) failed disk space checks"
         ))),
     }
+}
+
+async fn estimate_needs(
+    context: &DumpContext<'_>,
+    session: &Session,
+    directories: &Directories,
+    selection: &Selection,
+) -> Result<Vec<Need>, db::Error> {
+    let dialect = &context.surroundings.dialect;
+    let cluster = &context.surroundings.cluster;
+    let compressed = context.request.compression == Compression::Gzip;
+    let tables = relations::read_estimated_sizes(session, dialect).await?;
+    let sizes = relations::read_segment_sizes(session, dialect).await?;
+    let need = |instance: &Instance, state: &DirectoryState, bytes| Need {
+        host: instance.host.clone(),
+        device: state.device,
+        free_bytes: state.free_bytes,
+        bytes: disk_space::in_a_file(bytes, compressed),
+    };
+    let mut needs = Vec::new();
+    for primary in cluster.primaries() {
+        let (Some(state), Some(size)) = (directories.states.get(&primary.content), sizes.get(&primary.content)) else {
+            continue;
+        };
+        let chosen = tables.iter().map(|(oid, bytes)| (*bytes, selection.has(*oid)));
+        needs.push(need(primary, state, disk_space::share(*size, chosen)));
+    }
+    let chosen = tables.iter().filter(|(oid, _)| selection.has(*oid)).count() as u64;
+    let mut of_master = chosen * disk_space::BYTES_PER_TABLE;
+    if context.request.filter == TableFilter::Everything {
+        // Large objects are on the master, and only a full dump has them.
+        of_master += relations::read_large_object_bytes(session).await?;
+    }
+    needs.push(need(cluster.master(), &directories.master_state, of_master));
+    Ok(needs)
 }
