@@ -7,8 +7,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
+use std::process::{Child, ChildStdout, Command, Stdio};
 
-use gpdump_testkit::{Cluster, ClusterSpec, Finished, Program, repository};
+use gpdump_testkit::{Cluster, ClusterSpec, Finished, Program, bin, repository};
 use serde_json::Value;
 
 fn run(program: &str, cluster: &Cluster, line: &str) -> Finished {
@@ -244,6 +246,69 @@ fn json_says_what_came_of_a_run_and_the_list_knows_every_set() {
     );
 }
 
+/// Starts gpcrondump on a terminal of its own and gives back what it shows.
+fn on_terminal(cluster: &Cluster, line: &str, term: &str) -> (Child, ChildStdout) {
+    let command = format!("stty cols 150; {} {line}", bin("gpcrondump").display());
+    let mut child = Command::new("script")
+        .args(["-q", "-e", "-c", &command, "/dev/null"])
+        .envs(cluster.env())
+        .env("TERM", term)
+        .env_remove("PGDATABASE")
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let screen = child.stdout.take().unwrap();
+    (child, screen)
+}
+
+#[test]
+fn how_far_a_dump_is_can_be_seen_on_a_terminal_and_nowhere_else() {
+    let cluster = cluster();
+    // The dump lasts as long as nobody reads this pipe.
+    let key = "20301231000000";
+    let segment = cluster.segment(0);
+    let directory = segment.data_dir.join("db_dumps").join(&key[..8]);
+    let pipe = directory.join(format!("gp_dump_0_{}_{key}.gz", segment.dbid));
+    fs::create_dir_all(&directory).unwrap();
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let (mut child, mut screen) = on_terminal(&cluster, &format!("-a -b -x one -K {key}"), "xterm");
+    let mut shown = Vec::new();
+    let mut part = [0; 4096];
+    let has = |shown: &[u8], text: &str| String::from_utf8_lossy(shown).contains(text);
+    while !has(&shown, "1 of 2 segments") {
+        let read = screen.read(&mut part).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&part[..read]);
+    }
+    fs::read(&pipe).unwrap();
+    screen.read_to_end(&mut shown).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(shown.contains("Dumping one ["), "{shown}");
+    // A line of the log is a line of its own: nothing is left in front of it or behind.
+    let end = shown.rsplit("-Dump key ").next().unwrap();
+    assert!(
+        end.starts_with(&format!("                                = {key}\r\n")),
+        "{end:?}"
+    );
+    assert!(!end.contains("Dumping one"), "{end:?}");
+
+    for (line, term) in [
+        ("-a -b -x two --prefix d", "dumb"),
+        ("-a -b -x two -q --prefix q", "xterm"),
+    ] {
+        let (mut child, mut screen) = on_terminal(&cluster, line, term);
+        let mut shown = String::new();
+        screen.read_to_string(&mut shown).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{shown}");
+        assert!(!shown.contains("segments") && !shown.contains('\x1b'), "{shown:?}");
+    }
+    let piped = run("gpcrondump", &cluster, "-a -b -x two --prefix piped").expect_status(0);
+    assert_eq!(piped.stderr, "");
+}
+
 #[test]
 fn sets_of_the_original_are_listed_by_their_reports() {
     let cluster = tempfile::tempdir().unwrap();
@@ -259,7 +324,7 @@ fn sets_of_the_original_are_listed_by_their_reports() {
     }
     fs::write(directory.join("gp_dump_-1_1_20261122103444.gz"), "").unwrap();
     fs::write(directory.join("foo_gp_dump_-1_1_20261122105431.gz"), "").unwrap();
-    let end = std::process::Command::new(gpdump_testkit::bin("gpcrondump"))
+    let end = Command::new(bin("gpcrondump"))
         .args(["--list-backups", "-d"])
         .arg(cluster.path())
         .output()

@@ -17,6 +17,7 @@ use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
 use gpdump_core::format::run_report::{Action, DumpBody};
 use gpdump_core::plan::dump_request::DumpRequest;
+use gpdump_core::run::Telling;
 use gpdump_core::words::exit::Exit;
 use tokio_util::sync::CancellationToken;
 
@@ -86,5 +87,9 @@ async fn dump(
 ) -> anyhow::Result<Exit> {
     let confirm = async || Ok(prompt::confirm(prompt::CONTINUE_DUMP, begun.screen, &cancel).await? == Answer::Yes);
     let now = || chrono::Local::now().naive_local();
+    let told = Telling {
+        told,
+        board: &begun.board,
+    };
     Ok(gpdump_core::run::dump::run(&begun.environment, request, now, confirm, told, &cancel).await?)
 }

@@ -15,6 +15,7 @@ use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
 use gpdump_core::format::run_report::{Action, RestoreBody};
 use gpdump_core::plan::restore_request::RestoreRequest;
+use gpdump_core::run::Telling;
 use gpdump_core::run::restore::Questions;
 use gpdump_core::words::exit::Exit;
 use tokio_util::sync::CancellationToken;
@@ -72,5 +73,9 @@ async fn restore(
     let choose = async |list: String, count: usize| prompt::choose(list, count, screen, &cancel).await;
     let now = || chrono::Local::now().naive_local();
     let questions = Questions { confirm, choose };
+    let told = Telling {
+        told,
+        board: &begun.board,
+    };
     Ok(gpdump_core::run::restore::run(&begun.environment, request, now, questions, told, &cancel).await?)
 }

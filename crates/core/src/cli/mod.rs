@@ -16,6 +16,7 @@ pub mod manual;
 pub mod optparse;
 pub mod pid_lock;
 pub mod program;
+pub mod progress;
 pub mod prompt;
 pub mod screen;
 pub mod signals;

@@ -5,6 +5,7 @@ use std::error::Error;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::Local;
@@ -16,12 +17,14 @@ use super::environment::{login, read_environment};
 use super::help::{self, Page};
 use super::json::{JsonTeller, Troubles};
 use super::optparse::{OptionGroup, Parsed, UsageError, parse};
+use super::progress::{self, Display};
 use super::screen::{JSON, Screen};
 use super::{failure, signals};
 use crate::format::run_report::{Action, NoBody};
-use crate::gplog::{self, Log, LogLevel, LogSetup, Writer};
+use crate::gplog::{self, Log, LogLevel, LogSetup, ScreenWriter, Writer};
 use crate::words::environment::{Environment, Verbosity};
 use crate::words::exit::Exit;
+use crate::words::progress::ProgressBoard;
 use crate::worker::protocol::WORKER_ARGUMENT;
 
 /// What a program is.
@@ -52,6 +55,10 @@ pub struct Begun {
     pub screen: Screen,
     pub log: Log,
     pub json: JsonTeller,
+    /// Where the run notes how far it is.
+    pub board: Arc<ProgressBoard>,
+    /// Draws it, where somebody looks.
+    pub display: Option<Display>,
 }
 
 /// The program was started as a worker on a host of the cluster, not by a person.
@@ -120,7 +127,15 @@ pub fn start(program: &Program, argv: &[OsString]) -> Result<Start, Exit> {
 impl Start {
     /// Opens the log and writes the first line. An error is a status: there is no log.
     pub fn begin(self, program: &Program) -> Result<Begun, Exit> {
-        let log = open_log(program, &self.options, &self.environment, self.screen)
+        let board = Arc::<ProgressBoard>::default();
+        let term = std::env::var("TERM").ok();
+        let display = progress::is_wanted(verbosity(&self.options).quiet, term.as_deref())
+            .then(|| Display::start(Arc::clone(&board)));
+        let writer = match &display {
+            Some(display) => display.writer(self.screen),
+            None => self.screen.writer(),
+        };
+        let log = open_log(program, &self.options, &self.environment, writer)
             .map_err(|error| fail_early(program, self.screen, &self.json, &error))?;
         signals::die_on_panic(program.name);
         info!("Starting {} with args: {}", program.name, self.options.argv().join(" "));
@@ -136,6 +151,8 @@ impl Start {
             screen,
             log,
             json,
+            board,
+            display,
         })
     }
 }
@@ -192,7 +209,7 @@ fn open_log(
     program: &Program,
     options: &Parsed,
     environment: &Environment,
-    screen: Screen,
+    screen: ScreenWriter,
 ) -> Result<Log, gplog::LogError> {
     let setup = LogSetup {
         writer: Writer {
@@ -208,7 +225,7 @@ fn open_log(
         other_targets: environment.log_targets.clone(),
         started: Local::now(),
     };
-    gplog::init(setup, screen.writer())
+    gplog::init(setup, screen)
 }
 
 /// What `-q` and `-v` ask for.

@@ -12,6 +12,7 @@ use crate::words::cluster::Instance;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, TableJob, TableTotals};
 use crate::words::names::QualifiedName;
+use crate::words::progress::ProgressBoard;
 use crate::worker::protocol::{
     DirectoryState, DumpStart, Event, FoundFile, LogLevel, PreparedDirectory, Request, StatesAsked, StatesPart,
     TABLES_PER_REQUEST,
@@ -29,6 +30,14 @@ pub struct SegmentStates {
     pub counts: TableCounts,
 }
 
+/// How far a segment is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Copied {
+    tables: u64,
+    rows: u64,
+    bytes: u64,
+}
+
 /// What has come in so far.
 #[derive(Debug)]
 pub struct DumpFleet {
@@ -38,7 +47,7 @@ pub struct DumpFleet {
     pub failures: BTreeMap<ContentId, String>,
     pub stamps: BTreeMap<ContentId, Vec<FileStamp>>,
     pub totals: Vec<TableTotals>,
-    progress: BTreeMap<ContentId, (u64, u64)>,
+    progress: BTreeMap<ContentId, Copied>,
     /// The host of each segment whose worker has ended.
     lost_hosts: BTreeSet<usize>,
 }
@@ -170,12 +179,14 @@ impl DumpFleet {
 
     /// Lets all segments copy and waits for the last, or for the first failure. There is no limit on the whole:
     /// workers that fall silent, and servers that do, are noticed one by one.
-    pub async fn copy(&mut self) {
+    pub async fn copy(&mut self, board: &ProgressBoard) {
         self.fleet.send_all(&Request::CopyData).await;
         let mut waiting = self.living();
         while !waiting.is_empty() && self.failures.is_empty() {
             let event = self.fleet.next().await;
-            match self.note(event) {
+            let is_progress = matches!(event.event, Ok(Event::Progress { .. } | Event::Finished { .. }));
+            let noted = self.note(event);
+            match noted {
                 Some(Event::Finished { content, files }) => {
                     waiting.remove(&content);
                     self.stamps.insert(content, files);
@@ -189,7 +200,24 @@ impl DumpFleet {
                 _ => {}
             }
             waiting.retain(|content| !self.failures.contains_key(content));
+            if is_progress {
+                self.show(board);
+            }
         }
+    }
+
+    fn show(&self, board: &ProgressBoard) {
+        let copied = || self.progress.values();
+        board.update(|figures| {
+            figures.segments_done = self.stamps.len() as u64;
+            // All segments have the same tables in the same order.
+            figures.tables_done = match self.progress.len() as u64 == figures.segments {
+                true => copied().map(|part| part.tables).min().unwrap_or(0),
+                false => 0,
+            };
+            figures.rows = copied().map(|part| part.rows).sum();
+            figures.bytes = copied().map(|part| part.bytes).sum();
+        });
     }
 
     /// Does something else while an eye is kept on the workers. `None` when one of them failed before it was done: what
@@ -329,13 +357,6 @@ impl DumpFleet {
         lost.filter_map(|content| self.instances.get(content)).collect()
     }
 
-    /// Rows and bytes copied so far.
-    pub fn copied(&self) -> (u64, u64) {
-        self.progress
-            .values()
-            .fold((0, 0), |sum, part| (sum.0 + part.0, sum.1 + part.1))
-    }
-
     pub async fn stop(self) {
         self.fleet.stop().await;
     }
@@ -379,9 +400,12 @@ impl DumpFleet {
                 None
             }
             Ok(Event::Progress {
-                content, rows, bytes, ..
+                content,
+                tables,
+                rows,
+                bytes,
             }) => {
-                self.progress.insert(content, (rows, bytes));
+                self.progress.insert(content, Copied { tables, rows, bytes });
                 None
             }
             Ok(Event::Log { level, text }) => {

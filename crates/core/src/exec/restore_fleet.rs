@@ -13,6 +13,7 @@ use crate::plan::restore::places::{Found, Search};
 use crate::words::cluster::HostName;
 use crate::words::ids::ContentId;
 use crate::words::names::QualifiedName;
+use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
 use crate::worker::protocol::{Event, LogLevel, Request};
 use crate::worker::restore_segment::{RestoreEvent, RestoreStart, TableTrouble};
@@ -133,7 +134,7 @@ impl RestoreFleet {
     }
 
     /// Loads all files; returns when each of them has been loaded or has failed.
-    pub async fn load(&mut self, jobs: BTreeMap<HostName, RestoreStart>) -> LoadOutcome {
+    pub async fn load(&mut self, jobs: BTreeMap<HostName, RestoreStart>, board: &ProgressBoard) -> LoadOutcome {
         let mut outcome = LoadOutcome::default();
         let mut waiting: Vec<BTreeSet<ContentId>> = vec![BTreeSet::new(); self.hosts.len()];
         for (at, host) in self.hosts.iter().enumerate() {
@@ -145,9 +146,14 @@ impl RestoreFleet {
         while waiting.iter().any(|contents| !contents.is_empty()) {
             let FleetEvent { host, event } = self.fleet.next().await;
             match event {
+                Ok(Event::Restore(RestoreEvent::Progress { rows, bytes, .. })) => board.update(|figures| {
+                    figures.rows += rows;
+                    figures.bytes += bytes;
+                }),
                 Ok(Event::Restore(event)) => {
                     if let Some(done) = outcome.take(event) {
                         waiting[host].remove(&done);
+                        board.update(|figures| figures.segments_done += 1);
                     }
                 }
                 Ok(Event::Log { level, text }) => log(level, &self.hosts[host], &text),
@@ -251,6 +257,7 @@ impl LoadOutcome {
                 self.troubled.insert(table);
                 None
             }
+            RestoreEvent::Progress { .. } => None,
             RestoreEvent::Finished { content, rows, .. } => {
                 *self.files.entry(content).or_default().rows.get_or_insert(0) += rows;
                 Some(content)

@@ -7,7 +7,7 @@ use super::config_files::save_config_files;
 use super::dump_database::{self, DatabaseEnd, DumpContext};
 use super::mail::{self, WithoutContacts};
 use super::script::{self, Script};
-use super::{cleanup, dump_key, dump_lines, interrupted, refusal_of};
+use super::{Telling, cleanup, dump_key, dump_lines, interrupted, refusal_of};
 use crate::cli::failure;
 use crate::db::catalog;
 use crate::format::report::BackupType;
@@ -23,6 +23,7 @@ use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::{DumpDate, TimestampKey};
 use crate::words::layout::{DumpFileKind, FileNaming, SetNames, dump_directory};
+use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
 use crate::worker::host_ops;
 
@@ -36,9 +37,10 @@ pub async fn run(
     request: &DumpRequest,
     now: fn() -> chrono::NaiveDateTime,
     confirm: impl AsyncFn() -> Result<bool, Refusal>,
-    told: &mut DumpBody,
+    told: Telling<'_, DumpBody>,
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
+    let Telling { told, board } = told;
     let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
     let gather = async {
         let surroundings = read_surroundings(&address, &environment.host_full)
@@ -66,6 +68,7 @@ pub async fn run(
         address: &address,
         surroundings: &surroundings,
         now,
+        board,
     };
     if databases.is_empty() {
         return run.clean_up_only(cancel).await;
@@ -117,6 +120,7 @@ struct Run<'a> {
     address: &'a MasterAddress,
     surroundings: &'a Surroundings,
     now: fn() -> chrono::NaiveDateTime,
+    board: &'a ProgressBoard,
 }
 
 /// The place of a database in the run.
@@ -346,6 +350,7 @@ impl Run<'_> {
             database: database.to_owned(),
             key,
             now: self.now,
+            board: self.board,
             started: (self.now)().format("%H:%M:%S").to_string(),
             base,
             may_clean_up: turn.may_clean_up,

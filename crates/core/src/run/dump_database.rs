@@ -41,6 +41,7 @@ use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DumpFileKind, FileNaming, SetNames};
 use crate::words::outcome::Severity;
+use crate::words::progress::{Figures, ProgressBoard};
 use crate::words::refusal::Refusal;
 
 /// What one database's dump is given.
@@ -55,6 +56,8 @@ pub struct DumpContext<'a> {
     pub database: String,
     pub key: TimestampKey,
     pub now: fn() -> chrono::NaiveDateTime,
+    /// Where it is noted how far the copying is.
+    pub board: &'a ProgressBoard,
     /// `HH:MM:SS` when the work on this database began.
     pub started: String,
     /// The chain that an incremental dump goes on with.
@@ -112,6 +115,7 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
         result = dump(context, &sessions, &mut fleet, &mut begun) => result,
         () = cancel.cancelled() => Err(interrupted()),
     };
+    context.board.end();
     // Workers clean up while our sessions are cancelled: a signal must be through within seconds.
     tokio::join!(fleet.stop(), sessions.abort());
     match result {
@@ -195,8 +199,15 @@ async fn dump(
     let ddl = ddl::make_ddl(context, &sessions.snapshot, &cut.tables, cut.pg_dump, &database);
     tokio::pin!(ddl);
     let mut texts = None;
+    context.board.begin(Figures {
+        subject: format!("Dumping {}", context.database),
+        segments: context.surroundings.cluster.primaries().len() as u64,
+        tables: cut.dumped.len() as u64,
+        bytes_total: Some(cut.dumped.iter().map(|relation| relation.estimated_bytes).sum()),
+        ..Figures::default()
+    });
     {
-        let copying = fleet.copy();
+        let copying = fleet.copy(context.board);
         tokio::pin!(copying);
         tokio::select! {
             // Without DDL there is no dump; the workers are stopped by the caller.
@@ -207,6 +218,7 @@ async fn dump(
             () = &mut copying => {}
         }
     }
+    context.board.end();
     if !fleet.all_well() {
         return Ok(after::failed(context, fleet, &names, &directories).await);
     }

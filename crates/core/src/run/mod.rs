@@ -13,7 +13,17 @@ mod script;
 mod set_record;
 
 use crate::db::error_chain;
+use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
+
+/// What a run keeps up to date while it goes on, whatever its end.
+#[derive(Debug)]
+pub struct Telling<'a, Body> {
+    /// For `--json`.
+    pub told: &'a mut Body,
+    /// For the line at the foot of the terminal.
+    pub board: &'a ProgressBoard,
+}
 
 /// A failure that ends a run, with every cause that is known and what helps.
 pub fn refusal_of(error: &(dyn std::error::Error + 'static)) -> Refusal {

@@ -28,7 +28,7 @@ use self::selection::Selection;
 use self::stops::Stops;
 use self::verdict::{tell_end_of_load, tell_end_of_phase, verdict};
 use self::which::{find_key, list_tables};
-use super::refusal_of;
+use super::{Telling, refusal_of};
 use crate::exec::restore_fleet::LoadOutcome;
 use crate::exec::restore_records::{self, MasterOutcome, Records};
 use crate::format::report::BackupType;
@@ -60,7 +60,7 @@ pub async fn run<C, N>(
     request: &RestoreRequest,
     now: fn() -> NaiveDateTime,
     questions: Questions<C, N>,
-    told: &mut RestoreBody,
+    told: Telling<'_, RestoreBody>,
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal>
 where
@@ -68,14 +68,17 @@ where
     N: AsyncFn(String, usize) -> Result<usize, Refusal>,
 {
     let stops = Stops::default();
-    tokio::select! {
+    let board = told.board;
+    let result = tokio::select! {
         result = restore(environment, request, now, questions, told, &stops) => result,
         // The sessions and the workers went with the future above; what runs on the servers is told to end.
         () = cancel.cancelled() => {
             stops.cancel_all().await;
             Err(stops.interrupted())
         }
-    }
+    };
+    board.end();
+    result
 }
 
 async fn restore<C, N>(
@@ -83,13 +86,14 @@ async fn restore<C, N>(
     request: &RestoreRequest,
     now: fn() -> NaiveDateTime,
     questions: Questions<C, N>,
-    told: &mut RestoreBody,
+    told: Telling<'_, RestoreBody>,
     stops: &Stops,
 ) -> Result<Exit, Refusal>
 where
     C: AsyncFn() -> Result<bool, Refusal>,
     N: AsyncFn(String, usize) -> Result<usize, Refusal>,
 {
+    let Telling { told, board } = told;
     let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
     let around = read_surroundings(&address, &environment.host_full)
         .await
@@ -125,6 +129,7 @@ where
         around,
         set,
         stops,
+        board,
     };
     told.database = Some(scene.database.clone());
     let maintenance = scene.open("template1").await?;

@@ -15,6 +15,7 @@ pub mod layout;
 pub mod names;
 pub mod outcome;
 pub mod present;
+pub mod progress;
 pub mod refusal;
 pub mod relation;
 pub mod units;

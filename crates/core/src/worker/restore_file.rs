@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::sync::PoisonError;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -22,6 +23,9 @@ use crate::words::names::{QualifiedName, quote_ident};
 
 /// Rows of a table without columns that one message brings.
 const ROWS_PER_STATEMENT: usize = 1000;
+
+/// How often progress is told at most.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// Tables told to the master in one event.
 const TABLES_PER_EVENT: usize = 200;
@@ -77,6 +81,11 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
         current: Current::Nothing,
         loaded: Vec::new(),
         totals: FileTotals::default(),
+        read: Read {
+            bytes: 0,
+            rows_told: 0,
+            told: Instant::now(),
+        },
     };
     let mut reader = BlockReader::new();
     let about = |error: &dyn std::fmt::Display| format!("data file \"{path}\": {error}");
@@ -84,6 +93,7 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
     'file: loop {
         let end = match chunks.recv().await {
             Some(Ok(Chunk::Text(text))) => {
+                loader.note_progress(text.len() as u64).await;
                 reader.push(text);
                 None
             }
@@ -224,6 +234,14 @@ struct Loader<'a> {
     current: Current,
     loaded: Vec<LoadedTable>,
     totals: FileTotals,
+    read: Read,
+}
+
+/// What was read and not told yet.
+struct Read {
+    bytes: u64,
+    rows_told: u64,
+    told: Instant,
 }
 
 impl Loader<'_> {
@@ -449,6 +467,20 @@ impl Loader<'_> {
             self.tell_loaded().await;
         }
         Ok(())
+    }
+
+    async fn note_progress(&mut self, bytes: u64) {
+        self.read.bytes += bytes;
+        if self.read.told.elapsed() >= PROGRESS_EVERY {
+            let event = RestoreEvent::Progress {
+                content: self.file.content,
+                rows: self.totals.rows - self.read.rows_told,
+                bytes: std::mem::take(&mut self.read.bytes),
+            };
+            self.read.rows_told = self.totals.rows;
+            self.read.told = Instant::now();
+            self.tell(event).await;
+        }
     }
 
     async fn tell_loaded(&mut self) {

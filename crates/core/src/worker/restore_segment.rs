@@ -88,6 +88,13 @@ pub enum RestoreEvent {
         trouble: TableTrouble,
         message: String,
     },
+    /// What was read since the last time; at most once a second for each file.
+    Progress {
+        content: ContentId,
+        rows: u64,
+        /// Of the text of the file.
+        bytes: u64,
+    },
     /// The file was read to its end and is what the manifest says.
     Finished {
         content: ContentId,

@@ -11,10 +11,12 @@ use crate::plan::restore::routes::Routes;
 use crate::plan::restore::{DataFile, DumpSet};
 use crate::run::refusal_of;
 use crate::words::cluster::{HostName, Instance};
+use crate::words::ids::ContentId;
 use crate::words::job::{LoadRoute, LoginAs};
 use crate::words::layout::{DumpFileKind, InstanceId};
 use crate::words::names::QualifiedName;
 use crate::words::present::Present;
+use crate::words::progress::Figures;
 use crate::words::refusal::Refusal;
 use crate::worker::restore_segment::{LoadTarget, RestoreFile, RestoreStart};
 
@@ -58,7 +60,17 @@ impl Scene<'_> {
         if let Some(selection) = wanted.selection {
             routes = routes.only(selection.rows());
         }
-        *load = fleet.load(self.jobs(files, &routes, wanted.selection)).await;
+        let contents: BTreeSet<ContentId> = files.iter().map(|file| file.content).collect();
+        self.board.begin(Figures {
+            subject: format!("Restoring {}", self.database),
+            segments: contents.len() as u64,
+            bytes_total: self.expected_bytes(&routes),
+            ..Figures::default()
+        });
+        *load = fleet
+            .load(self.jobs(files, &routes, wanted.selection), self.board)
+            .await;
+        self.board.end();
         if load.all_read() {
             let mut differences = compare_rows(&self.set, None, &routes, load);
             for older in &self.chain.older {
@@ -75,6 +87,27 @@ impl Scene<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The rows to be read, as text, where manifests tell; `None` where they do not.
+    fn expected_bytes(&self, routes: &Routes) -> Option<u64> {
+        let older = self.chain.older.iter().map(|older| (&older.set, Some(&older.tables)));
+        let sets = std::iter::once((&self.set, None)).chain(older);
+        let routed: HashSet<&QualifiedName> = routes.exceptions.iter().map(|(name, _)| name).collect();
+        let mut sum = 0;
+        for (set, only) in sets {
+            let only: Option<HashSet<&str>> = only.map(|names| names.iter().map(String::as_str).collect());
+            for facts in &set.manifest.as_ref()?.tables {
+                let is_routed = routes.default != LoadRoute::Skip || routed.contains(&facts.table);
+                let is_chosen = only
+                    .as_ref()
+                    .is_none_or(|only| only.contains(facts.table.to_string().as_str()));
+                if is_routed && is_chosen {
+                    sum += facts.totals.bytes;
+                }
+            }
+        }
+        Some(sum)
     }
 
     /// What each host is to load.

@@ -21,6 +21,7 @@ use crate::words::cluster::HostName;
 use crate::words::environment::Environment;
 use crate::words::layout::dump_directory;
 use crate::words::present::Present;
+use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
 use crate::worker::host_ops;
 
@@ -38,6 +39,7 @@ pub(super) struct Scene<'a> {
     /// The other sets that it needs.
     pub(super) chain: Chain,
     pub(super) stops: &'a Stops,
+    pub(super) board: &'a ProgressBoard,
 }
 
 impl Scene<'_> {
