@@ -44,6 +44,7 @@ pub static CHECKS: &[Check] = &[
     known("30", &[&["--ddboost"], &["-u"]], "-u cannot be used with DDBoost parameters."),
     // From here on what the original does not check.
     ask("-u", relative_directory),
+    ask("--verify", verify_and_change),
     ask("Data Domain", data_domain_and_netbackup),
 ];
 
@@ -151,6 +152,26 @@ fn relative_directory(asked: &Asked) -> Option<Finding> {
     Finding::failed(format!(
         "\"{directory}\" is not an absolute path. Please specify the absolute path where the backup files are on each host."
     ))
+}
+
+/// What says how to restore, to a run that restores nothing.
+fn verify_and_change(asked: &Asked) -> Option<Finding> {
+    const OTHERS: [&str; 9] = [
+        "-e",
+        "--truncate",
+        "--redirect",
+        "--change-schema",
+        "-L",
+        "--list-backup",
+        "-R",
+        "-G",
+        "--restore-stats",
+    ];
+    if !asked.options.has("--verify") {
+        return None;
+    }
+    let other = OTHERS.into_iter().find(|other| asked.options.has(other))?;
+    Finding::failed(format!("Cannot specify --verify and {other} together"))
 }
 
 fn data_domain_and_netbackup(asked: &Asked) -> Option<Finding> {

@@ -44,7 +44,12 @@ fn run(argv: &[OsString]) -> Result<Exit, Exit> {
     let mut told = RestoreBody::default();
     let result = work(&begun, &mut told);
     let result = result.as_ref().map(|exit| *exit).map_err(AsRef::as_ref);
-    let action = [("-L", Action::ListTables), ("--list-backup", Action::ListBackup)]
+    let others = [
+        ("-L", Action::ListTables),
+        ("--list-backup", Action::ListBackup),
+        ("--verify", Action::Verify),
+    ];
+    let action = others
         .into_iter()
         .find_map(|(option, action)| begun.options.has(option).then_some(action))
         .unwrap_or(Action::Restore);

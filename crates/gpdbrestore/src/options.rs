@@ -51,6 +51,12 @@ pub static GROUPS: &[OptionGroup] = &[
                 &["--list-backup"],
                 "restore nothing, list the sets that the incremental set of -t needs",
             ),
+            flag(
+                &["--verify"],
+                "restore nothing and touch no database; read every file of the set on all hosts, or what -T and -S name of \
+                 them, and say what could be restored",
+            )
+            .of(Origin::Ours),
         ],
     },
     OptionGroup {
@@ -145,10 +151,17 @@ pub const HELP: Page = Page {
             "gpdbrestore -a -t 20240102030405 -u /backup --redirect sales_copy",
             "the files lie under /backup, the rows go to another database",
         ),
+        (
+            "gpdbrestore --verify -t 20240102030405",
+            "reads the set from end to end and says whether all of it could be restored",
+        ),
     ],
     footer: &[
         "Exit status: 0 restored, rows counted and found complete; 1 restored, but the server refused some statements, see \
          the log; 2 failed or refused; 4 the question was answered with no.",
+        "Exit status of --verify: 0 all that was asked for can be restored; 1 the same, but a file that rows do not depend on \
+         is damaged or missing; 2 rows or definitions are damaged or missing, or could not be read: the log names the \
+         tables, and says which can still be restored.",
         "Environment: MASTER_DATA_DIRECTORY, GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSSLMODE \
          PGSSLROOTCERT PGSSLCERT PGSSLKEY as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
     ],

@@ -35,10 +35,18 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
             (_, Some(date)) => WhichSet::Date(date.to_owned()),
             _ => WhichSet::Key(timestamp_key(options.text("-t").unwrap_or_default())?),
         },
-        master_data_dir: master_data_directory(options, environment).ok_or_else(|| {
-            Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
-                .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
-        })?,
+        master_data_dir: master_data_directory(options, environment)
+            // A set in cold storage can be looked at where there is no cluster.
+            .or_else(|| {
+                options
+                    .text("-u")
+                    .filter(|_| options.has("--verify"))
+                    .map(PathBuf::from)
+            })
+            .ok_or_else(|| {
+                Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
+                    .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
+            })?,
         backup_root: options.text("-u").map(PathBuf::from),
         prefix: Prefix::from_option(options.text("--prefix").unwrap_or_default())
             .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))?,
@@ -49,6 +57,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         metadata_only: options.has("-m"),
         truncate: options.has("--truncate"),
         change_schema: options.text("--change-schema").map(str::to_owned),
+        verify: options.has("--verify"),
         list_tables: options.has("-L"),
         list_backup: options.has("--list-backup"),
         noplan: options.has("--noplan"),
@@ -141,6 +150,7 @@ mod tests {
             metadata_only: false,
             truncate: false,
             change_schema: None,
+            verify: false,
             list_tables: false,
             list_backup: false,
             noplan: false,
@@ -192,6 +202,7 @@ mod tests {
         assert_eq!(chosen.which, WhichSet::Date("20240102".into()));
         assert_eq!(chosen.change_schema.as_deref(), Some("c"));
         assert!(request("-t 20240102030405 -L").unwrap().list_tables);
+        assert!(request("-t 20240102030405 --verify -T a.t").unwrap().verify);
     }
 
     #[test]

@@ -11,3 +11,4 @@ pub mod restore_database;
 pub mod restore_fleet;
 pub mod restore_records;
 pub mod restore_script;
+pub mod verify_fleet;

@@ -26,10 +26,10 @@ const WRITE_LIMIT: Duration = Duration::from_secs(60);
 /// One worker on each host that has to do with the restore.
 #[derive(Debug)]
 pub struct RestoreFleet {
-    fleet: Fleet,
-    hosts: Vec<HostName>,
+    pub(super) fleet: Fleet,
+    pub(super) hosts: Vec<HostName>,
     /// Workers that have ended before their time: nobody answers for them any more.
-    lost: BTreeSet<usize>,
+    pub(super) lost: BTreeSet<usize>,
 }
 
 /// What came of one data file.
@@ -270,7 +270,7 @@ impl LoadOutcome {
     }
 }
 
-fn log(level: LogLevel, host: &HostName, text: &str) {
+pub(super) fn log(level: LogLevel, host: &HostName, text: &str) {
     match level {
         LogLevel::Debug => tracing::debug!("{host}: {text}"),
         LogLevel::Info => tracing::info!("{host}: {text}"),

@@ -2,6 +2,7 @@
 
 pub mod cdatabase;
 pub mod copy_text;
+pub mod data_check;
 pub mod database_acl;
 pub mod ddl_split;
 pub mod email_file;

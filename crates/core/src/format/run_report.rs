@@ -78,6 +78,8 @@ pub enum Action {
     ListTables,
     /// `gpdbrestore --list-backup`
     ListBackup,
+    /// `gpdbrestore --verify`
+    Verify,
 }
 
 /// The exit status in a word.

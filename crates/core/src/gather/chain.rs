@@ -117,6 +117,21 @@ pub fn read_plan(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<
         dirty: None,
     });
     let tables = read_table_list(root, prefix, key, DumpFileKind::TableList)?;
+    // Its table might come from an older set for that.
+    let dirty = members.first().and_then(|newest| newest.dirty.as_ref());
+    if let Some(stranger) = dirty
+        .iter()
+        .flat_map(|list| list.lines())
+        .find(|line| !tables.has_line(line))
+    {
+        let list = |kind| set_names(prefix, key).of_set(kind);
+        return Err(Refusal::failed(format!(
+            "{} names {stranger}, and {}, which names all tables, does not: one of them is damaged",
+            list(DumpFileKind::DirtyList),
+            list(DumpFileKind::TableList)
+        ))
+        .with_hint("nothing was changed; without its lists nobody can tell what an incremental set holds"));
+    }
     Ok(assign(&tables, &members))
 }
 

@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
+use tracing::warn;
 
 use crate::format::manifest::Manifest;
 use crate::format::report;
 use crate::plan::restore::{DumpSet, SetSegment};
 use crate::store::pipe::{PATIENCE, PipeReader, is_pipe};
 use crate::words::ids::{ContentId, Prefix, TimestampKey};
-use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, FileNaming, SetNames, dump_directory};
+use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
 use crate::words::refusal::Refusal;
 use crate::worker::hex;
 
@@ -48,7 +49,7 @@ pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<
     };
     let set = DumpSet {
         database: manifest.as_ref().map_or(database, |m| m.database.clone()),
-        backup_type: facts.backup_type.unwrap_or(report::BackupType::Full),
+        backup_type: backup_type(manifest.as_ref(), &facts, &text, &path)?,
         names,
         directory,
         manifest,
@@ -70,28 +71,80 @@ pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<
     Ok(set)
 }
 
-/// Checks the master's own files against the manifest, sums and all: they are small, and everything depends on them.
+/// Sets of old versions do not tell their type and are full; but a line that cannot be read, or a report without its end,
+/// would make a full set of an increment.
+fn backup_type(
+    manifest: Option<&Manifest>,
+    facts: &report::ReportFacts,
+    text: &str,
+    path: &Path,
+) -> Result<report::BackupType, Refusal> {
+    if let Some(manifest) = manifest {
+        return Ok(manifest.backup_type);
+    }
+    if facts.conclusion.is_none() {
+        return Err(Refusal::failed(format!(
+            "report file {} does not end as a report does: it was cut off, or the dump did not come to its end",
+            path.display()
+        ))
+        .with_hint("nothing was changed; without its end nobody can tell which data files belong to the set"));
+    }
+    match facts.backup_type {
+        None if text.contains("Backup Type") => Err(damaged(path, "the type of the backup cannot be read")),
+        known => Ok(known.unwrap_or(report::BackupType::Full)),
+    }
+}
+
+/// Checks the master's own files against the manifest, sums and all: they are small, and everything depends on them. A
+/// file that a restore can do without is only told.
 pub fn check_master_files(set: &DumpSet) -> Result<(), Refusal> {
-    let Some(manifest) = &set.manifest else {
-        return Ok(());
-    };
-    let master = manifest.instances.iter().find(|i| i.content.is_master());
-    for stamp in master.into_iter().flat_map(|m| &m.files) {
-        // The report is written again when something goes wrong after the dump, and says nothing that is not here.
-        if stamp.name == set.names.of_set(DumpFileKind::Report) {
-            continue;
+    for (kind, refusal) in master_files_problems(set) {
+        if is_vital(kind) {
+            return Err(refusal);
         }
+        warn!("{refusal}; a restore can do without this file");
+    }
+    Ok(())
+}
+
+/// The master's files that are not what the manifest lists, the report left out: it is written again when something goes
+/// wrong after the dump, and says nothing that is not in the manifest.
+pub fn master_files_problems(set: &DumpSet) -> Vec<(DumpFileKind, Refusal)> {
+    let master = set.manifest.iter().flat_map(|m| &m.instances);
+    let mut problems = Vec::new();
+    for stamp in master.filter(|i| i.content.is_master()).flat_map(|m| &m.files) {
         let path = set.directory.join(&stamp.name);
+        let kind = DumpFileName::parse(&stamp.name, &set.names.prefix).map(|name| name.kind);
+        // The chain grows behind the full dump.
+        let Some(kind) = kind.filter(|kind| !matches!(kind, DumpFileKind::Report | DumpFileKind::Increments)) else {
+            continue;
+        };
         // What comes out of a pipe comes once: it is held against the manifest when it is read.
         if is_pipe(&path) {
             continue;
         }
-        let (size, sha256) = sum_file(&path).map_err(|error| could_not_read(&path, &error))?;
-        if size != stamp.size || sha256 != stamp.sha256 {
-            return Err(damaged(&path, "it is not the file that the manifest of the set lists"));
+        match sum_file(&path) {
+            Ok((size, sha256)) if size == stamp.size && sha256 == stamp.sha256 => {}
+            Ok(_) => problems.push((
+                kind,
+                damaged(&path, "it is not the file that the manifest of the set lists"),
+            )),
+            Err(error) => problems.push((kind, could_not_read(&path, &error))),
         }
     }
-    Ok(())
+    problems
+}
+
+/// A restore reads these; which others it reads too is for its options to say.
+pub fn is_vital(kind: DumpFileKind) -> bool {
+    matches!(
+        kind,
+        DumpFileKind::Dump
+            | DumpFileKind::PostData
+            | DumpFileKind::Cdatabase
+            | DumpFileKind::TableList
+            | DumpFileKind::DirtyList
+    )
 }
 
 /// A DDL file of the master, unpacked.

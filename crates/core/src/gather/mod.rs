@@ -5,4 +5,5 @@ pub mod cluster;
 pub mod date_directories;
 pub mod dump_set;
 pub mod set_list;
+pub mod small_files;
 pub mod which_set;

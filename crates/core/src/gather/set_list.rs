@@ -76,7 +76,7 @@ fn read_directory(directory: &Path) -> io::Result<Vec<SetTraces>> {
         let Ok(meta) = fs::metadata(entry.path()) else {
             continue;
         };
-        let size = meta.is_file().then(|| meta.len());
+        let size = meta.is_file().then_some(meta.len());
         sets.entry((name.prefix.clone(), name.key))
             .or_default()
             .push((name, text, size));

@@ -14,3 +14,4 @@ pub mod restore_request;
 pub mod retention;
 pub mod set_list;
 pub mod translate;
+pub mod verify;

@@ -43,6 +43,8 @@ pub struct RestoreRequest {
     pub truncate: bool,
     /// The schema that the tables go to.
     pub change_schema: Option<String>,
+    /// `--verify`: only read the files of the set and say what could be restored.
+    pub verify: bool,
     /// `-L`: only list the tables of the set.
     pub list_tables: bool,
     /// Only tell which sets are needed.

@@ -13,6 +13,7 @@ mod selection;
 mod stops;
 mod told;
 mod verdict;
+mod verify;
 mod which;
 
 use std::collections::BTreeSet;
@@ -94,6 +95,9 @@ where
     N: AsyncFn(String, usize) -> Result<usize, Refusal>,
 {
     let Telling { told, board } = told;
+    if request.verify {
+        return verify::verify(environment, request, &questions.choose, told).await;
+    }
     let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
     let around = read_surroundings(&address, &environment.host_full)
         .await
@@ -180,6 +184,7 @@ where
         Some(definitions) => definitions,
         None => Definitions::read(&scene.set, fresh).await?,
     };
+    scene.chain.check_lists(&scene.set, || definitions.inventory())?;
     let mut first_steps = FirstSteps::default();
     if let Some(selection) = &selection {
         first_steps = definitions.cut(selection, &present, &scene.database, fresh)?;

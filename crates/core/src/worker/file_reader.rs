@@ -138,15 +138,11 @@ fn read(
     sum: bool,
     sender: &mpsc::Sender<Result<Chunk, String>>,
 ) -> io::Result<Option<Option<String>>> {
-    let source: Box<dyn Read> = if pipe::is_pipe(path) {
-        let sender = sender.clone();
-        Box::new(PipeReader::open(path, pipe::PATIENCE, move || sender.is_closed())?)
-    } else {
-        Box::new(File::open(path)?)
-    };
+    let receiver = sender.clone();
+    let summed = SummedFile::open(path, move || receiver.is_closed())?;
     let summed = SummedFile {
-        source,
-        sum: sum.then(Sha256::new),
+        sum: summed.sum.filter(|_| sum),
+        ..summed
     };
     let mut file = BufReader::with_capacity(READ_BYTES, summed);
     match compression {
@@ -190,9 +186,29 @@ fn send_all(source: &mut impl Read, sender: &mpsc::Sender<Result<Chunk, String>>
     }
 }
 
-struct SummedFile {
+/// A file that is summed while it is read.
+pub(super) struct SummedFile {
     source: Box<dyn Read>,
     sum: Option<Sha256>,
+}
+
+impl SummedFile {
+    /// Or a named pipe, whose writer is waited for until `give_up` says otherwise.
+    pub(super) fn open(path: &Path, give_up: impl Fn() -> bool + Send + 'static) -> io::Result<Self> {
+        let source: Box<dyn Read> = match pipe::is_pipe(path) {
+            true => Box::new(PipeReader::open(path, pipe::PATIENCE, give_up)?),
+            false => Box::new(File::open(path)?),
+        };
+        Ok(SummedFile {
+            source,
+            sum: Some(Sha256::new()),
+        })
+    }
+
+    /// Of what was read, in lower-case hex.
+    pub(super) fn finish(self) -> String {
+        self.sum.map(|sum| hex(&sum.finalize())).unwrap_or_default()
+    }
 }
 
 impl Read for SummedFile {
@@ -210,7 +226,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn explain(error: &io::Error) -> String {
+/// What went wrong with packed bytes, for a sentence about their file.
+pub(super) fn explain(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "it ends in the middle of its compressed data: it was cut off".to_owned(),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {

@@ -11,3 +11,5 @@ mod restore_file;
 pub mod restore_segment;
 pub mod serve;
 mod table_ranges;
+mod verify_file;
+pub mod verify_segment;

@@ -62,6 +62,8 @@ pub enum Request {
     Task(super::host_tasks::HostTask),
     /// Load data files; see [`super::restore_segment`].
     Restore(super::restore_segment::RestoreStart),
+    /// Read data files and change nothing; see [`super::verify_segment`].
+    Verify(super::verify_segment::VerifyStart),
     /// Write a small file (a restore's status file) under its final name. Answered by [`Event::Written`].
     WriteFile {
         path: PathBuf,
@@ -172,6 +174,8 @@ pub enum Event {
     TaskEnded(Result<super::host_tasks::TaskOutcome, String>),
     /// Something about the progress or the end of a restore.
     Restore(super::restore_segment::RestoreEvent),
+    /// What data files hold.
+    Verify(super::verify_segment::VerifyEvent),
     Log {
         level: LogLevel,
         text: String,

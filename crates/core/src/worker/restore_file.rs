@@ -53,7 +53,11 @@ pub(super) struct FileTotals {
 /// refused is an event.
 pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotals, String> {
     let path = file.path.display().to_string();
-    let mut missing = shared.wanted(&file);
+    // A list that is to be held against the rows is held against all of them.
+    let mut missing = match file.list {
+        None => shared.wanted(&file),
+        Some(_) => None,
+    };
     let ranges = match &missing {
         Some(wanted) => ranges_of(shared, &file, wanted).await,
         None => None,
@@ -79,6 +83,7 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
         segment: None,
         master: None,
         current: Current::Nothing,
+        unlisted: None,
         loaded: Vec::new(),
         totals: FileTotals::default(),
         read: Read {
@@ -232,6 +237,8 @@ struct Loader<'a> {
     segment: Option<OpenTarget>,
     master: Option<OpenTarget>,
     current: Current,
+    /// The table whose block is passed over.
+    unlisted: Option<QualifiedName>,
     loaded: Vec<LoadedTable>,
     totals: FileTotals,
     read: Read,
@@ -249,9 +256,13 @@ impl Loader<'_> {
         match event {
             DataEvent::Encoding(name) => self.encoding = name,
             DataEvent::Begin(block) => {
+                self.unlisted = None;
                 self.current = match self.side_of(&block.table) {
                     Some(side) => Current::Waiting(block, side),
-                    None => Current::Skipping,
+                    None => {
+                        self.unlisted = Some(block.table).filter(|_| self.file.list.is_some());
+                        Current::Skipping
+                    }
                 };
             }
             DataEvent::Rows(rows) => return self.rows(rows).await,
@@ -272,17 +283,21 @@ impl Loader<'_> {
         routes.get(table).copied().unwrap_or(self.shared.start.default_route)
     }
 
+    /// Whether this file is the one to take the rows of a table from.
+    fn is_chosen(&self, table: &QualifiedName) -> bool {
+        let choices = &self.shared.choices;
+        let chosen = |at: usize| choices.get(at).is_some_and(|names| names.contains(&table.to_string()));
+        self.file.only.is_none_or(chosen)
+    }
+
     fn may_use_master(&self, table: &QualifiedName) -> bool {
         self.route_of(table) == LoadRoute::DirectOrMaster
     }
 
     /// Where the rows of a table go; `None` when not anywhere.
     fn side_of(&self, table: &QualifiedName) -> Option<Side> {
-        if let Some(choice) = self.file.only {
-            let choice = self.shared.choices.get(choice);
-            if !choice.is_some_and(|names| names.contains(&table.to_string())) {
-                return None;
-            }
+        if !self.is_chosen(table) {
+            return None;
         }
         match self.route_of(table) {
             LoadRoute::Direct | LoadRoute::DirectOrMaster if self.file.segment.is_some() => Some(Side::Segment),
@@ -293,6 +308,14 @@ impl Loader<'_> {
     }
 
     async fn rows(&mut self, rows: Bytes) -> Result<(), String> {
+        if let (Some(table), Some(list)) = (&self.unlisted, &self.file.list)
+            && !self.is_chosen(table)
+        {
+            return Err(format!(
+                "data file \"{}\" has rows of table {table}, and {list} does not name it: the list is damaged",
+                self.file.path.display()
+            ));
+        }
         if let Current::Waiting(..) = self.current {
             let Current::Waiting(block, side) = std::mem::replace(&mut self.current, Current::Skipping) else {
                 unreachable!("it was just looked at");

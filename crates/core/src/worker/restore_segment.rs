@@ -58,6 +58,9 @@ pub struct RestoreFile {
     /// The tables to take out of it: a place in `choices`; `None`: all.
     #[serde(default)]
     pub only: Option<usize>,
+    /// Rows of a table that is not among `only` mean that the list which says so is damaged: this one.
+    #[serde(default)]
+    pub list: Option<String>,
     /// This file is the one that [`LoadRoute::OnceThroughMaster`] takes the rows from.
     pub loads_copies: bool,
 }

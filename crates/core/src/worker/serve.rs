@@ -176,28 +176,15 @@ impl Worker {
                 let result = result.map_err(|error| error_chain(&error));
                 let _ = self.events.send(Event::TaskEnded(result)).await;
             }
-            Request::Restore(start) => self.restore(start, queue, stop).await,
-        }
-    }
-
-    /// A restore needs no further request; whatever comes while it runs, or the end of the input, stops it.
-    async fn restore(
-        &mut self,
-        start: super::restore_segment::RestoreStart,
-        queue: &mut mpsc::Receiver<Result<Request, String>>,
-        stop: &CancellationToken,
-    ) {
-        let cancel = stop.child_token();
-        let work = super::restore_segment::run(start, &self.login, &self.events, cancel.clone());
-        tokio::pin!(work);
-        let mut interrupted = false;
-        loop {
-            tokio::select! {
-                () = &mut work => return,
-                _ = queue.recv(), if !interrupted => {
-                    interrupted = true;
-                    cancel.cancel();
-                }
+            Request::Restore(start) => {
+                let cancel = stop.child_token();
+                let work = super::restore_segment::run(start, &self.login, &self.events, cancel.clone());
+                until_interrupted(work, queue, &cancel).await;
+            }
+            Request::Verify(start) => {
+                let cancel = stop.child_token();
+                let work = super::verify_segment::run(start, &self.events, cancel.clone());
+                until_interrupted(work, queue, &cancel).await;
             }
         }
     }
@@ -338,6 +325,25 @@ impl HostDump {
                     totals: part.to_vec(),
                 })
                 .await;
+        }
+    }
+}
+
+/// Work that needs no further request: whatever comes while it runs, or the end of the input, stops it.
+async fn until_interrupted(
+    work: impl Future<Output = ()>,
+    queue: &mut mpsc::Receiver<Result<Request, String>>,
+    cancel: &CancellationToken,
+) {
+    tokio::pin!(work);
+    let mut interrupted = false;
+    loop {
+        tokio::select! {
+            () = &mut work => return,
+            _ = queue.recv(), if !interrupted => {
+                interrupted = true;
+                cancel.cancel();
+            }
         }
     }
 }

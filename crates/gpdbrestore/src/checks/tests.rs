@@ -195,6 +195,12 @@ fn every_check_speaks_the_words_of_the_original() {
             F,
             "\"b\" is not an absolute path. Please specify the absolute path where the backup files are on each host.",
         ),
+        (
+            "--verify",
+            "-t 1 --verify -e",
+            F,
+            "Cannot specify --verify and -e together",
+        ),
     ];
     for (number, line, class, text) in cases {
         let words: Vec<&str> = line.split(' ').collect();

@@ -71,6 +71,14 @@ impl Inventory {
         !self.tables[table].external && !self.has_parts[table]
     }
 
+    /// The tables that the set can hold rows of, as lists have them.
+    pub fn with_rows(&self) -> impl Iterator<Item = String> {
+        let tables = self.tables.iter().enumerate();
+        tables
+            .filter(|(at, _)| self.has_rows(*at))
+            .map(|(_, table)| table.name.to_string())
+    }
+
     /// The table that stands above all levels of partitions.
     pub fn root(&self, table: usize) -> usize {
         let mut at = table;

@@ -66,6 +66,18 @@ pub fn choose(
     own_names: &[String],
     found: &Found,
 ) -> Result<Vec<DataFile>, Vec<Missing>> {
+    let (files, missing) = choose_each(set, cluster, backup_root, own_names, found);
+    if missing.is_empty() { Ok(files) } else { Err(missing) }
+}
+
+/// What there is of the files, and what is missing.
+pub fn choose_each(
+    set: &DumpSet,
+    cluster: &Cluster,
+    backup_root: Option<&Path>,
+    own_names: &[String],
+    found: &Found,
+) -> (Vec<DataFile>, Vec<Missing>) {
     let (mut files, mut missing) = (Vec::new(), Vec::new());
     for segment in &set.segments {
         let places = places(set, segment, cluster, backup_root, own_names);
@@ -102,7 +114,7 @@ pub fn choose(
             }
         }
     }
-    if missing.is_empty() { Ok(files) } else { Err(missing) }
+    (files, missing)
 }
 
 fn places(

@@ -7,6 +7,7 @@ use crate::exec::restore_fleet::LoadOutcome;
 use crate::format::plan_file::{self, PlanLine};
 use crate::format::report::BackupType;
 use crate::gather::{chain, dump_set};
+use crate::plan::restore::inventory::Inventory;
 use crate::plan::restore::routes::{Routes, plan_routes};
 use crate::plan::restore::{DataFile, DumpSet};
 use crate::plan::restore_request::RestoreRequest;
@@ -14,7 +15,7 @@ use crate::words::cluster::Cluster;
 use crate::words::dialect::Dialect;
 use crate::words::ids::TimestampKey;
 use crate::words::job::LoadRoute;
-use crate::words::layout::DumpFileKind;
+use crate::words::layout::{DumpFileKind, SetNames};
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 use crate::words::relation::TargetTable;
@@ -59,7 +60,7 @@ pub(super) fn read(root: &Path, request: &RestoreRequest, set: &DumpSet) -> Resu
         }
         return Ok(Chain::default());
     }
-    let plan = chain::read_plan(root, &request.prefix, set.names.key)?;
+    let plan = chain::read_plan(root, &request.prefix, set.names.key).map_err(|refusal| name_list(refusal, set))?;
     let mut older = Vec::new();
     for line in plan.iter().skip(1) {
         let member = dump_set::read_dump_set(root, &request.prefix, line.key)
@@ -91,6 +92,24 @@ pub(super) fn read(root: &Path, request: &RestoreRequest, set: &DumpSet) -> Resu
     Ok(Chain { plan, older })
 }
 
+/// The manifest of an increment knows which list it should stand in.
+fn name_list(refusal: Refusal, set: &DumpSet) -> Refusal {
+    let Some(base) = set.manifest.as_ref().and_then(|manifest| manifest.base) else {
+        return refusal;
+    };
+    let names = SetNames {
+        key: base.full,
+        ..set.names.clone()
+    };
+    let hint = refusal.hint.clone().unwrap_or_default();
+    let separator = if hint.is_empty() { "" } else { "; " };
+    let list = names.of_set(DumpFileKind::Increments);
+    refusal.with_hint(format!(
+        "{hint}{separator}it goes on full dump {}, so it should stand in {list} beside that",
+        base.full
+    ))
+}
+
 fn of_chain(refusal: Refusal, key: TimestampKey, member: TimestampKey) -> Refusal {
     let why = format!("set {key} is incremental and needs set {member}");
     let hint = match &refusal.hint {
@@ -101,6 +120,34 @@ fn of_chain(refusal: Refusal, key: TimestampKey, member: TimestampKey) -> Refusa
 }
 
 impl Chain {
+    /// Lists without sums can be cut or changed unseen: each table that the definitions create must come from some set.
+    pub(super) fn check_lists(
+        &self,
+        set: &DumpSet,
+        inventory: impl FnOnce() -> Result<Inventory, Refusal>,
+    ) -> Result<(), Refusal> {
+        if self.plan.is_empty() || set.manifest.is_some() {
+            return Ok(());
+        }
+        let inventory = inventory()?;
+        let planned: HashSet<&str> = self
+            .plan
+            .iter()
+            .flat_map(|line| &line.tables)
+            .map(String::as_str)
+            .collect();
+        let path = set.directory.join(set.names.of_set(DumpFileKind::TableList));
+        let unlisted = inventory.with_rows().find(|table| !planned.contains(table.as_str()));
+        match unlisted {
+            None => Ok(()),
+            Some(table) => Err(Refusal::failed(format!(
+                "{} does not name table {table}, which the definitions of the set create: the list is damaged",
+                path.display()
+            ))
+            .with_hint("nothing was changed; without the list nobody can tell which set has the rows of that table")),
+        }
+    }
+
     /// Leaves the plan where the original left it. It is for people: a restore goes on without.
     pub(super) fn write_plan(&self, set: &DumpSet) {
         if self.plan.is_empty() {

@@ -11,6 +11,7 @@ use crate::format::cdatabase::Cdatabase;
 use crate::format::sql_script::Script;
 use crate::gather::dump_set;
 use crate::plan::restore::DumpSet;
+use crate::plan::restore::inventory::Inventory;
 use crate::plan::restore::parts::Files;
 use crate::plan::translate::not_restored::{self, NotRestored};
 use crate::plan::translate::{Origin, Part, Target, Translator};
@@ -131,6 +132,10 @@ impl Definitions {
 }
 
 impl Definitions {
+    pub(super) fn inventory(&self) -> Result<Inventory, Refusal> {
+        Ok(Inventory::read(&parse_script(&self.pre_data, &self.pre_data_path)?))
+    }
+
     /// Leaves what is asked for.
     pub(super) fn cut(
         &mut self,

@@ -209,6 +209,7 @@ mod tests {
             metadata_only: false,
             truncate: false,
             change_schema: None,
+            verify: false,
             list_tables: false,
             list_backup: false,
             noplan: false,

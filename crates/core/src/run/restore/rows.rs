@@ -123,10 +123,18 @@ impl Scene<'_> {
             instance: instance.clone(),
             utility,
         };
-        let choices: Vec<Vec<String>> = self.chain.older.iter().map(|older| older.tables.clone()).collect();
+        let mut choices: Vec<Vec<String>> = self.chain.older.iter().map(|older| older.tables.clone()).collect();
+        // Lists of ours are vouched for by the manifest; those of others are held against the rows.
+        let unproven = self.chain.plan.first().filter(|_| self.set.manifest.is_none());
+        let newest = unproven.map(|line| {
+            choices.push(line.tables.clone());
+            choices.len() - 1
+        });
+        let list = newest.map(|_| self.set.names.of_set(DumpFileKind::DirtyList));
         let older = self.chain.older.iter().enumerate();
-        let sets = std::iter::once((&self.set, files, None))
+        let sets = std::iter::once((&self.set, files, newest))
             .chain(older.map(|(at, older)| (&older.set, older.files.as_slice(), Some(at))));
+        let is_newest = |set: &DumpSet| set.names.key == self.set.names.key;
         let mut jobs: BTreeMap<HostName, RestoreStart> = BTreeMap::new();
         for (set, files, only) in sets {
             let first = files.first().map(|file| file.content);
@@ -152,6 +160,7 @@ impl Scene<'_> {
                     index: self.index_of(set, file),
                     segment: cluster.primary(file.content).map(|p| target(p, &file.host, true)),
                     only,
+                    list: list.clone().filter(|_| is_newest(set)),
                     loads_copies: Some(file.content) == first,
                 });
             }

@@ -160,7 +160,7 @@ pub(super) async fn write_records(
     problems
 }
 
-fn refuse_missing(missing: &[Missing]) -> Refusal {
+pub(super) fn refuse_missing(missing: &[Missing]) -> Refusal {
     let Some(first) = missing.first() else {
         return Refusal::failed("data files are missing");
     };
