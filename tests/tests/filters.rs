@@ -143,6 +143,11 @@ fn tables_by_name_restore_alone_with_what_they_need() {
         fs::read_to_string(list.expect("a list of tables")).expect("readable"),
         "Odd Schema.we\"ird. näme\npublic.numbered\npublic.select\nsales.invoice\n"
     );
+
+    // Where the tables are gone and what they need is not, nothing is in the way.
+    cluster.sql(OTHER, &format!("DROP TABLE {}", tables.join(", ")));
+    restore(&cluster, &key, &["--redirect", OTHER]);
+    assert_rows(&cluster, &tables);
 }
 
 #[test]

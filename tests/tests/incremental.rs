@@ -106,10 +106,6 @@ fn what_is_no_base_is_said_before_any_work() {
         assert!(end.stdout.contains(text), "{text} is not in:\n{}", end.stdout);
     };
     refused(&["--incremental"], "Reason='No full backup found for incremental'");
-    // A filter that nobody remembers.
-    dump(&cluster, &["-t", "public.t"]).expect_status(0);
-    refused(&["--incremental"], "it holds chosen tables only");
-    refused(&["--incremental"], "Reason='No full backup found for incremental'");
     let full = dump(&cluster, &[]).expect_status(0).timestamp_key();
     refused(
         &["--incremental", "--prefix", "p"],
@@ -166,6 +162,15 @@ fn what_is_no_base_is_said_before_any_work() {
         end.stdout
     );
     dump(&cluster, &["--incremental"]).expect_status(0);
+
+    // What a full dump of chosen tables does not hold is in the increment.
+    let chosen = dump(&cluster, &["-t", "public.t"]).expect_status(0).timestamp_key();
+    let whole = dump(&cluster, &["--incremental"]).expect_status(0).timestamp_key();
+    let there = Snapshot::take(&cluster, "shop");
+    let chain = fs::read_to_string(file(&cluster, &chosen, "_increments")).unwrap();
+    assert_eq!(chain, format!("{whole}\n"));
+    restore(&cluster, &["-e", "-t", &whole]).expect_status(0);
+    assert_same(&there, &Snapshot::take(&cluster, "shop"));
 }
 
 #[test]

@@ -255,6 +255,12 @@ fn tables_go_to_another_schema_with_all_that_is_theirs() {
         &["-T", "cat.t", "--change-schema", "nosuch"],
         "Cannot restore tables to schema nosuch: schema does not exist",
     );
+    refused(
+        &cluster,
+        &key,
+        &["-T", "cat.t", "--truncate", "--redirect", "nosuch"],
+        "Failure from truncating tables, FATAL:  database \"nosuch\" does not exist",
+    );
     let end = run(
         &cluster,
         &key,

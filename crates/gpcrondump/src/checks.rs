@@ -7,7 +7,7 @@ use std::path::Path;
 
 use gpdump_core::cli::checks::{Asked, Check, Finding, ask, failed};
 use gpdump_core::cli::optparse::{python_int, python_list, python_repr};
-use gpdump_core::words::ids::DumpDate;
+use gpdump_core::plan::chores::AskedDate;
 
 const INCREMENTAL: &[&str] = &["--incremental"];
 const TABLE_FILES: &[&str] = &["--table-file", "--exclude-table-file"];
@@ -106,7 +106,7 @@ pub static NOT_BUILT: &[(&str, &str)] = &[
 /// The original took any text and looked at it after the dump.
 fn cleanup_values(asked: &Asked) -> Option<Finding> {
     if let Some(date) = asked.options.text("--cleanup-date")
-        && let Err(bad) = date.parse::<DumpDate>()
+        && let Err(bad) = date.parse::<AskedDate>()
     {
         return Finding::failed(format!("--cleanup-date {bad}"));
     }
@@ -272,9 +272,9 @@ fn free_space_number(asked: &Asked) -> Option<Finding> {
     match text.trim().parse::<i64>() {
         Err(_) => Finding::failed(format!("invalid literal for int() with base 10: {}", python_repr(text))),
         // The original takes any number and fails later, or checks nothing.
-        Ok(percent) => refuse_if(!(0..=99).contains(&percent), || {
+        Ok(percent) => refuse_if(!(0..=100).contains(&percent), || {
             Finding::failed(format!(
-                "-f {percent} is not a share of a disk that can stay free: give 0 to 99 percent"
+                "-f {percent} is not a share of a disk that can stay free: give 0 to 100 percent"
             ))
         }),
     }

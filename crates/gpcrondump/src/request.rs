@@ -9,13 +9,13 @@ use gpdump_core::cli::program::{master_data_directory, verbosity};
 use gpdump_core::format::email_file::{self, MailRule};
 use gpdump_core::format::report::BackupType;
 use gpdump_core::gplog::LogLevel;
-use gpdump_core::plan::chores::{Chores, CleanupRequest, CleanupTime};
+use gpdump_core::plan::chores::{AskedDate, Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
 use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest, OutputStyle, RowStyle};
 use gpdump_core::plan::filter::{NameList, TableFilter};
 use gpdump_core::plan::set_list::ListRequest;
 use gpdump_core::words::environment::Environment;
-use gpdump_core::words::ids::{BadKey, BadPrefix, DumpDate, Prefix, TimestampKey};
+use gpdump_core::words::ids::{BadKey, BadPrefix, Prefix, TimestampKey};
 use gpdump_core::words::layout::Compression;
 use gpdump_core::words::refusal::Refusal;
 
@@ -191,16 +191,16 @@ fn cleanup(options: &Parsed) -> Result<Option<CleanupRequest>, Refusal> {
         (false, true) => CleanupTime::AfterDump,
         (false, false) => return Ok(None),
     };
-    let date = options.text("--cleanup-date").map(str::parse::<DumpDate>).transpose();
+    let date = options.text("--cleanup-date").map(str::parse::<AskedDate>).transpose();
     let date = date.map_err(|bad| Refusal::failed(format!("--cleanup-date {bad}")))?;
     let total = options.text("--cleanup-total").and_then(python_int);
     Ok(Some(CleanupRequest {
         when,
-        date,
-        total: match (total, date) {
+        total: match (total, &date) {
             (None, None) => Some(1),
             (total, _) => total.and_then(|n| n.try_into().ok()),
         },
+        date,
         force: options.has("--force"),
         dry_run: options.has("--dry-run"),
     }))

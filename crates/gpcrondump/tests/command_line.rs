@@ -185,6 +185,17 @@ fn without_a_log_directory_or_a_data_directory_there_is_a_clear_word() {
             "[INFO]:-HINT: set it, or name the data directory of the master with -d DIRECTORY.",
         ]
     );
+
+    // A port alone does not make a server of a directory: the set would lie where nobody looks for it.
+    let wrong = home.path().to_str().unwrap();
+    let no_server = run(home.path(), &["-x", "demo", "-d", wrong], &[("PGPORT", "1")]);
+    assert_eq!(no_server.status.code(), Some(2));
+    let expected = format!("(Reason='[Errno 2] No such file or directory: '{wrong}/postgresql.conf'') exiting...");
+    assert!(
+        text(&no_server.stdout).contains(&expected),
+        "{}",
+        text(&no_server.stdout)
+    );
 }
 
 #[test]

@@ -25,7 +25,12 @@ pub async fn read_size(session: &Session) -> Result<u64, Error> {
 
 /// All large objects, each as one piece at least (an empty one too), in order of oid and offset.
 pub async fn read_pieces(session: &Session, dialect: &Dialect) -> Result<Vec<Piece>, Error> {
-    let page = "pg_catalog.current_setting('block_size')::int / 4";
+    // In a statement of its own: the casts of a database may be anybody's, and one of text to integer may never end.
+    let doing = "reading large objects";
+    let block = session
+        .one("SELECT pg_catalog.current_setting('block_size')", doing)
+        .await?;
+    let page = block.and_then(|text| text.parse::<u64>().ok()).unwrap_or(8192) / 4;
     let sql = if dialect.pg_version.0 >= 90000 {
         format!(
             "SELECT m.oid, pg_catalog.pg_get_userbyid(m.lomowner), coalesce(l.pageno, 0)::bigint * ({page}), \
@@ -39,7 +44,6 @@ pub async fn read_pieces(session: &Session, dialect: &Dialect) -> Result<Vec<Pie
              FROM pg_catalog.pg_largeobject ORDER BY loid, pageno"
         )
     };
-    let doing = "reading large objects";
     let mut pieces: Vec<Piece> = Vec::new();
     session
         .for_each_row(&sql, doing, |row| {

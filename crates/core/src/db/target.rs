@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::copy::{self, RowEncoding};
 use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog, Product};
@@ -123,6 +124,16 @@ pub async fn update_ao_statistics(session: &Session, tables: &[QualifiedName]) -
         );
         session.run(&sql, &format!("updating the row count of {table}")).await?;
     }
+    Ok(())
+}
+
+/// Loads nothing into a table, through the master.
+pub async fn copy_no_rows(session: &Session, table: &QualifiedName) -> Result<(), Error> {
+    let doing = format!("loading no rows into {table}");
+    let statement = copy::copy_in_statement(table, None);
+    let sink = copy::copy_in(session, &RowEncoding::AsSession, &statement, &doing).await?;
+    futures_util::pin_mut!(sink);
+    sink.finish().await.map_err(|error| session.error(error, &doing))?;
     Ok(())
 }
 

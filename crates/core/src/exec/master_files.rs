@@ -14,6 +14,8 @@ pub struct MasterTexts {
     pub pre_data: Vec<u8>,
     pub post_data: Vec<u8>,
     pub cdatabase: Vec<u8>,
+    /// What pg_dump said that it read, for the status file.
+    pub steps: Vec<String>,
 }
 
 /// Complete, synced, not yet named.

@@ -31,6 +31,22 @@ pub async fn update_ao_statistics(
     }
 }
 
+/// Moves the master's counters of changes without counting rows, as the original does by the COPY of no rows that its
+/// files have: the next incremental dump sees that these tables were loaded.
+pub async fn touch_ao_tables(
+    session: &Session,
+    dialect: &Dialect,
+    only: Option<&BTreeSet<QualifiedName>>,
+) -> Result<(), Refusal> {
+    let failed = |error: crate::db::Error| Refusal::failed(error_chain(&error));
+    let tables = target::read_ao_tables(session, dialect).await.map_err(failed)?;
+    let is_wanted = |table: &&QualifiedName| only.is_none_or(|only| only.contains(*table));
+    for table in tables.iter().flatten().filter(is_wanted) {
+        target::copy_no_rows(session, table).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
 /// ANALYZE of the whole database; whether it was done.
 pub async fn analyze_database(session: &Session, database: &str) -> bool {
     tracing::info!("Commencing analyze of {database} database, please wait");

@@ -169,6 +169,22 @@ impl ModCounts {
             .flatten()
     }
 
+    /// The counts of these tables alone.
+    pub fn only<'a>(&self, tables: impl IntoIterator<Item = &'a QualifiedName>) -> ModCounts {
+        let mut by_name = BTreeMap::new();
+        for table in tables {
+            for name in [
+                format!("{}, {}", table.schema, table.name),
+                format!("{},{}", table.schema, table.name),
+            ] {
+                if let Some(count) = self.by_name.get(&name) {
+                    by_name.insert(name, *count);
+                }
+            }
+        }
+        ModCounts { by_name }
+    }
+
     pub fn len(&self) -> usize {
         self.by_name.len()
     }
@@ -277,6 +293,18 @@ mod tests {
             subtype: subtype.into(),
             moment: "2026-11-22 10:34:41.156837+00".into(),
         }
+    }
+
+    #[test]
+    fn counts_of_chosen_tables_alone() {
+        let counts = ModCounts::parse("s, a, 1\ns,b,2\ns, c, 3\n").unwrap();
+        let (a, b, other) = (
+            QualifiedName::new("s", "a"),
+            QualifiedName::new("s", "b"),
+            QualifiedName::new("s", "other"),
+        );
+        let some = counts.only([&a, &b, &other]);
+        assert_eq!((some.of(&a), some.of(&b), some.len()), (Some(1), Some(2), 2));
     }
 
     #[test]

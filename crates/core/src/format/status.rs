@@ -55,6 +55,11 @@ pub fn line(moment: NaiveDateTime, agent: Agent, level: Level, text: &str) -> St
     format!("{time}|{}-[{}]:-{text}\n", agent.name(), level.text())
 }
 
+/// A line whose moment is not known.
+pub fn untimed(agent: Agent, text: &str) -> String {
+    format!("{}: {text}\n", agent.name())
+}
+
 /// The two lines that a good file ends with.
 pub fn success(moment: NaiveDateTime, agent: Agent) -> String {
     line(moment, agent, Level::Info, "Succeeded") + &line(moment, agent, Level::Info, FINISHED)

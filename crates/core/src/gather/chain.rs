@@ -9,7 +9,7 @@ use crate::format::increments;
 use crate::format::plan_file::PlanLine;
 use crate::format::report;
 use crate::format::state::{BadState, LastOperations, ModCounts};
-use crate::format::table_list::{TableList, parse_schemas};
+use crate::format::table_list::{TableList, parse_schemas, splits};
 use crate::plan::incremental::StatesBefore;
 use crate::plan::incremental::base::{Base, Candidate, Verdict, judge_full, why_no_increment};
 use crate::plan::restore::chain::{Member, assign};
@@ -38,8 +38,21 @@ pub fn find_base(root: &Path, prefix: &Prefix, database: &str, cluster: &Cluster
     let last = increments.last().copied().unwrap_or(full.key);
     let filter = read_optional(&directory.join(names.of_set(DumpFileKind::Filter)))?;
     let schemas = read_optional(&directory.join(names.of_set(DumpFileKind::Schema)))?;
+    let mut before = read_states(root, prefix, last)?;
+    if let Some(chosen) = full.chosen_tables() {
+        // The states are those of all tables, but some of these are in no set yet.
+        let mut held = chosen.to_vec();
+        for key in &increments {
+            let list = read_table_list(root, prefix, *key, DumpFileKind::DirtyList)?;
+            // A line that can be read as two tables proves neither.
+            let names = list.lines().iter().map(|line| splits(line));
+            held.extend(names.filter(|names| names.len() == 1).flatten());
+        }
+        before.rows = before.rows.only(&held);
+        before.columns = before.columns.only(&held);
+    }
     Ok(Base {
-        before: read_states(root, prefix, last)?,
+        before,
         filter: match prefix.is_empty() {
             true => None,
             false => filter.map(|text| TableList::parse(&text).lines().to_vec()),
@@ -246,6 +259,7 @@ fn read_candidate(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Resul
     Ok(Candidate {
         key,
         manifest_problem,
+        tables: (manifest.as_ref()).map(|manifest| manifest.tables.iter().map(|facts| facts.table.clone()).collect()),
         database: manifest.map(|m| m.database).or_else(|| report.database.clone()),
         has_cdatabase: directory.join(names.of_master(DumpFileKind::Cdatabase)).is_file(),
         has_filter_file: directory.join(names.of_set(DumpFileKind::Filter)).is_file(),

@@ -25,17 +25,24 @@ const INCLUDE_LEVELS: usize = 10;
 /// Finds port and address of the master from its data directory and the environment.
 ///
 /// The port is the one in `postgresql.conf`; a server whose configuration lies elsewhere (Debian's) has it in
-/// `postmaster.pid`; with neither, `PGPORT` decides.
+/// `postmaster.pid`; with neither, and `PGHOST` set, `PGPORT` decides.
 pub fn master_address(
     environment: &Environment,
     data_dir: Option<&Path>,
     application_name: &str,
 ) -> Result<MasterAddress, Refusal> {
     let port = match data_dir {
-        Some(directory) => configured_port(&directory.join("postgresql.conf"), INCLUDE_LEVELS)
-            .or_else(|| running_port(directory))
-            .or(environment.pg.port)
-            .or_else(|| directory.join("postgresql.conf").is_file().then_some(5432)),
+        Some(directory) => {
+            let is_server = directory.join("postgresql.conf").is_file();
+            configured_port(&directory.join("postgresql.conf"), INCLUDE_LEVELS)
+                .or_else(|| running_port(directory))
+                // A wrong -d must not become a dump into /tmp; a server elsewhere has its directory elsewhere.
+                .or(environment
+                    .pg
+                    .port
+                    .filter(|_| is_server || environment.pg.host.is_some()))
+                .or(is_server.then_some(5432))
+        }
         None => environment.pg.port,
     };
     let port = port.ok_or_else(|| match data_dir {
@@ -44,7 +51,7 @@ pub fn master_address(
             directory.join("postgresql.conf").display()
         ))
         .with_hint(
-            "the master data directory (-d or $MASTER_DATA_DIRECTORY) must be that of a server, or PGPORT be set",
+            "the master data directory (-d or $MASTER_DATA_DIRECTORY) must be that of a server, or PGHOST and PGPORT be set",
         ),
         None => Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
             .with_hint("set it, or give -d, or set PGPORT where one plain PostgreSQL server is meant"),

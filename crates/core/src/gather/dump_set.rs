@@ -50,6 +50,7 @@ pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<
     let set = DumpSet {
         database: manifest.as_ref().map_or(database, |m| m.database.clone()),
         backup_type: backup_type(manifest.as_ref(), &facts, &text, &path)?,
+        is_filtered: facts.is_filtered(),
         names,
         directory,
         manifest,

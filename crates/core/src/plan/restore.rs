@@ -26,6 +26,8 @@ pub struct DumpSet {
     pub names: SetNames,
     pub database: String,
     pub backup_type: BackupType,
+    /// It holds chosen tables only, and what they need.
+    pub is_filtered: bool,
     /// `<root>/db_dumps/<date>` on the master.
     pub directory: PathBuf,
     /// Ours have one, the originals' do not.
@@ -149,6 +151,7 @@ pub(crate) mod test_sets {
         DumpSet {
             database: "shop".into(),
             backup_type: BackupType::Full,
+            is_filtered: false,
             directory: "/data/-1/db_dumps/20240102".into(),
             manifest: None,
             segments: (0..segments).map(segment).collect(),

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::chores::CleanupRequest;
+use super::chores::{AskedDate, CleanupRequest};
 use crate::words::ids::{DumpDate, Prefix, TimestampKey};
 
 /// A date directory of the master with the sets that it holds.
@@ -60,7 +60,7 @@ pub enum NothingGoes {
     #[error("Unable to delete {asked} backups.  Only have {there} backups.")]
     TooFew { asked: usize, there: usize },
     #[error("Timestamp dump {0} does not exist.")]
-    NoSuchDate(DumpDate),
+    NoSuchDate(AskedDate),
     #[error("No dump directory is removed, because sets that stay need sets in them: {}", join(.0))]
     Needed(Vec<Need>),
 }
@@ -115,11 +115,11 @@ pub fn plan(
         }
         chosen.extend(old.iter().take(total).copied());
     }
-    if let Some(date) = asked.date {
-        if !old.contains(&date) {
-            return Err(NothingGoes::NoSuchDate(date));
-        }
-        chosen.insert(date);
+    if let Some(asked) = &asked.date {
+        match asked.date().filter(|date| old.contains(date)) {
+            Some(date) => chosen.insert(date),
+            None => return Err(NothingGoes::NoSuchDate(asked.clone())),
+        };
     }
     let needs = broken_needs(directories, &chosen);
     if !needs.is_empty() && !asked.force {
@@ -143,7 +143,7 @@ fn verdict(
     let date = directory.date;
     let mut why = if spared.contains(&date) {
         "it is of today or of this run".to_owned()
-    } else if asked.date == Some(date) {
+    } else if asked.date.as_ref().and_then(AskedDate::date) == Some(date) {
         "--cleanup-date names it".to_owned()
     } else if chosen.contains(&date) {
         match asked.total {
@@ -261,7 +261,7 @@ mod tests {
     fn request(total: Option<usize>, day: Option<&str>) -> CleanupRequest {
         CleanupRequest {
             when: CleanupTime::AfterDump,
-            date: day.map(date),
+            date: day.map(|day| day.parse().unwrap()),
             total,
             force: false,
             dry_run: false,

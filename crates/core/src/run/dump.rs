@@ -332,7 +332,10 @@ impl Run<'_> {
         told.key = Some(key);
         if request.confirm {
             let mdd = master_data_dir.display().to_string();
-            for line in dump_lines::dump_parameters(request, database, self.address.port, &mdd) {
+            let filtered_by = (base.as_ref())
+                .filter(|base| base.filter.is_some())
+                .map(|base| base.full);
+            for line in dump_lines::dump_parameters(request, database, self.address.port, &mdd, filtered_by) {
                 info!("{line}");
             }
             if !confirm().await? {

@@ -222,7 +222,7 @@ async fn dump(
     if !fleet.all_well() {
         return Ok(after::failed(context, fleet, &names, &directories).await);
     }
-    let texts = match texts {
+    let mut texts = match texts {
         Some(texts) => texts,
         None => ddl.await?,
     };
@@ -255,6 +255,7 @@ async fn dump(
         })?;
 
     let io = |error: crate::store::data_file::Error| refusal_of(&error);
+    let steps = std::mem::take(&mut texts.steps);
     let files = write_master_files(&directories.master, &names, texts, context.request.style.rsyncable).await?;
     fleet.publish().await;
     if !fleet.all_well() {
@@ -262,7 +263,7 @@ async fn dump(
     }
     let mut master_stamps = files.publish(&directories.master).map_err(io)?;
     let end_time = (context.now)().format("%H:%M:%S").to_string();
-    files::write_status_files(context, fleet, &names, &directories, &mut master_stamps).await?;
+    files::write_status_files(context, fleet, &names, &directories, &steps, &mut master_stamps).await?;
     let outcomes = files::outcomes_of(context, fleet, &names, &directories, &master_stamps);
     master_stamps.push(files::write_report(context, &names, &directories.master, &outcomes).map_err(io)?);
     for (kind, text) in state {

@@ -10,7 +10,15 @@ use crate::words::layout::Compression;
 pub const DASH: &str = "---------------------------------------------------";
 
 /// What is shown before the question whether to go on.
-pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_data_dir: &str) -> Vec<String> {
+///
+/// `filtered_by` is the full dump whose list of tables an increment keeps to.
+pub fn dump_parameters(
+    request: &DumpRequest,
+    database: &str,
+    port: u16,
+    master_data_dir: &str,
+    filtered_by: Option<TimestampKey>,
+) -> Vec<String> {
     let mut lines = vec![
         DASH.to_owned(),
         "Master Greenplum Instance dump parameters".to_owned(),
@@ -20,6 +28,15 @@ pub fn dump_parameters(request: &DumpRequest, database: &str, port: u16, master_
         BackupType::Full => dump_type(&request.filter),
         BackupType::Incremental => vec![format!("{:<37}= Incremental", "Dump type")],
     });
+    if let Some(full) = filtered_by {
+        let prefix = request.prefix.as_str();
+        lines.extend([
+            "Filtering tables using:".to_owned(),
+            format!("\t {:<30}= {}", "Prefix", prefix.strip_suffix('_').unwrap_or(prefix)),
+            format!("\t {:<30}= {full}", "Full dump timestamp"),
+            DASH.to_owned(),
+        ]);
+    }
     let mut line = |label: &str, value: &str| lines.push(format!("{label:<37}= {value}"));
     line("Database to be dumped", database);
     if let TableFilter::IncludeSchemas(list) | TableFilter::ExcludeSchemas(list) = &request.filter {

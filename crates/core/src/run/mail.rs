@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::db::error_chain;
 use crate::plan::mail::{Letter, contacts};
@@ -84,11 +84,11 @@ pub(super) async fn send(environment: &Environment, letters: &[Letter], without:
     for letter in letters {
         info!("Sending mail to {}", addresses.join(","));
         let sent = match find_mailer(environment) {
-            Some(mailer) => mailer
-                .invocation(letter, &addresses)
-                .run()
-                .await
-                .map_err(|error| error_chain(&error)),
+            Some(mailer) => {
+                let invocation = mailer.invocation(letter, &addresses);
+                debug!("Email command string={}", as_typed(&invocation));
+                invocation.run().await.map_err(|error| error_chain(&error))
+            }
             None => Err("none of the programs mail, mailx, sendmail was found".to_owned()),
         };
         if let Err(reason) = sent {
@@ -97,6 +97,19 @@ pub(super) async fn send(environment: &Environment, letters: &[Letter], without:
         }
     }
     all
+}
+
+/// The command as a person would type it, with the subject quoted as in the original's log.
+fn as_typed(invocation: &Invocation) -> String {
+    let mut text = invocation.program.display().to_string();
+    for argument in &invocation.arguments {
+        let argument = argument.to_string_lossy();
+        match argument.contains(' ') {
+            true => text.push_str(&format!(" \"{argument}\"")),
+            false => text.push_str(&format!(" {argument}")),
+        }
+    }
+    text
 }
 
 fn tell_nobody(home: &Path, server: Option<&Path>) {

@@ -145,6 +145,14 @@ where
             scene.database
         )));
     }
+    // Who empties a table believes that it is there: a database made for it would hide a wrong name.
+    if !exists && request.truncate {
+        return Err(Refusal::failed(format!(
+            "Failure from truncating tables, FATAL:  database \"{}\" does not exist",
+            scene.database
+        ))
+        .with_hint("without --truncate it is created"));
+    }
     let fresh = request.recreate || scene.created;
     // Names are looked up before anybody is asked; a restore of everything reads the files when it needs them.
     let early = match request.selects() {

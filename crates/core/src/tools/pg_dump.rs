@@ -1,10 +1,10 @@
-//! `pg_dump -s`: the server's own program writes the DDL.
+//! `pg_dump -s -v`: the server's own program writes the DDL, and says how far it is.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
@@ -71,7 +71,7 @@ pub fn find_program(name: &'static str, gphome: Option<&Path>, path: &[PathBuf])
 impl PgDump {
     /// The arguments behind the program's name. No password is ever among them.
     pub fn argv(&self) -> Vec<OsString> {
-        let mut words: Vec<OsString> = vec!["-s".into(), "-w".into()];
+        let mut words: Vec<OsString> = vec!["-s".into(), "-v".into(), "-w".into()];
         words.extend(["-h".into(), OsString::from(&self.host)]);
         words.extend(["-p".into(), OsString::from(self.port.to_string())]);
         words.extend(["-U".into(), OsString::from(&self.user)]);
@@ -115,12 +115,12 @@ impl PgDump {
             source,
         })?;
         let stdout = collect(child.stdout.take().expect("stdout was piped"));
-        let stderr = collect(child.stderr.take().expect("stderr was piped"));
+        let messages = tokio::spawn(Messages::read(child.stderr.take().expect("stderr was piped")));
         Ok(RunningPgDump {
             program,
             child,
             stdout,
-            stderr,
+            messages,
         })
     }
 }
@@ -131,7 +131,15 @@ pub struct RunningPgDump {
     program: String,
     child: Child,
     stdout: JoinHandle<std::io::Result<Vec<u8>>>,
-    stderr: JoinHandle<std::io::Result<Vec<u8>>>,
+    messages: JoinHandle<Messages>,
+}
+
+/// What a pg_dump that ended well has left.
+#[derive(Debug)]
+pub struct Definitions {
+    pub text: Vec<u8>,
+    /// What it read on the way, in its own words, such as `reading schemas`.
+    pub steps: Vec<String>,
 }
 
 impl RunningPgDump {
@@ -141,31 +149,101 @@ impl RunningPgDump {
     }
 
     /// Waits for the end and gives the DDL.
-    pub async fn finish(mut self) -> Result<Vec<u8>, Error> {
+    pub async fn finish(mut self) -> Result<Definitions, Error> {
         let status = self.child.wait().await;
-        let said = match self.stderr.await {
-            Ok(Ok(bytes)) => String::from_utf8_lossy(&bytes).trim().replace('\n', "; "),
-            _ => String::new(),
-        };
-        let failed = |status: String, said: String| Error::Failed {
+        let messages = self.messages.await.unwrap_or_default();
+        let failed = |status: String| Error::Failed {
             program: self.program.clone(),
             status,
-            said,
+            said: messages.others.join("; "),
         };
-        let output = match self.stdout.await {
+        let text = match self.stdout.await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(error)) => return Err(failed(format!("its output could not be read: {error}"), said)),
-            Err(_) => return Err(failed("its output was not read to the end".to_owned(), said)),
+            Ok(Err(error)) => return Err(failed(format!("its output could not be read: {error}"))),
+            Err(_) => return Err(failed("its output was not read to the end".to_owned())),
         };
         match status {
-            Ok(status) if status.success() => Ok(output),
-            Ok(status) => Err(failed(status.to_string(), said)),
-            Err(error) => Err(failed(error.to_string(), said)),
+            Ok(status) if status.success() => Ok(Definitions {
+                text,
+                steps: messages.steps,
+            }),
+            Ok(status) => Err(failed(status.to_string())),
+            Err(error) => Err(failed(error.to_string())),
         }
     }
 }
 
-fn collect(mut pipe: impl tokio::io::AsyncRead + Unpin + Send + 'static) -> JoinHandle<std::io::Result<Vec<u8>>> {
+/// What pg_dump says while it works: two lines and more for each table, of which few are worth keeping.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Messages {
+    steps: Vec<String>,
+    /// The last lines that are no progress: the reason, when it fails.
+    others: Vec<String>,
+}
+
+impl Messages {
+    /// There are about forty steps; the limit is for what later versions may say.
+    const MOST_STEPS: usize = 200;
+    const MOST_OTHERS: usize = 20;
+
+    async fn read(pipe: impl AsyncRead + Unpin) -> Self {
+        let mut messages = Messages::default();
+        let mut lines = BufReader::new(pipe);
+        let mut line = Vec::new();
+        while matches!(lines.read_until(b'\n', &mut line).await, Ok(1..)) {
+            messages.add(String::from_utf8_lossy(&line).trim());
+            line.clear();
+        }
+        messages
+    }
+
+    fn add(&mut self, line: &str) {
+        match progress(line) {
+            Some(step) => {
+                let is_reading = ["reading ", "finding ", "flagging "]
+                    .iter()
+                    .any(|verb| step.starts_with(verb));
+                // What names an object is one of thousands.
+                if is_reading && !step.contains('"') && self.steps.len() < Self::MOST_STEPS {
+                    self.steps.push(step.to_owned());
+                }
+            }
+            None if line.is_empty() => {}
+            None => {
+                if self.others.len() == Self::MOST_OTHERS {
+                    self.others.remove(0);
+                }
+                self.others.push(line.to_owned());
+            }
+        }
+    }
+}
+
+/// The text of a line that only tells how far pg_dump is. Greenplum 5 has two forms of them:
+/// `pg_dump: reading triggers` and `20261122:16:25:05|pg_dump-[INFO]:-reading triggers`.
+fn progress(line: &str) -> Option<&str> {
+    const VERBS: &[&str] = &[
+        "reading ",
+        "finding ",
+        "flagging ",
+        "identifying ",
+        "saving ",
+        "creating ",
+        "dropping ",
+        "setting ",
+        "processing ",
+        "dumping ",
+        "executing ",
+        "last built-in OID ",
+    ];
+    if let Some((_, step)) = line.split_once("|pg_dump-[INFO]:-") {
+        return Some(step);
+    }
+    let step = line.strip_prefix("pg_dump: ")?;
+    VERBS.iter().any(|verb| step.starts_with(verb)).then_some(step)
+}
+
+fn collect(mut pipe: impl AsyncRead + Unpin + Send + 'static) -> JoinHandle<std::io::Result<Vec<u8>>> {
     tokio::spawn(async move {
         let mut bytes = Vec::new();
         pipe.read_to_end(&mut bytes).await?;
@@ -199,6 +277,7 @@ mod tests {
             dump("demo").argv(),
             [
                 "-s",
+                "-v",
                 "-w",
                 "-h",
                 "/tmp",
@@ -210,6 +289,24 @@ mod tests {
                 "UTF8",
                 "--no-owner",
                 "demo"
+            ]
+        );
+    }
+    #[tokio::test]
+    async fn steps_are_kept_and_errors_told_apart_from_them() {
+        let said = b"pg_dump: reading schemas\n\
+            20261122:16:25:05|pg_dump-[INFO]:-reading indexes\n\
+            pg_dump: reading indexes for table \"s.t\"\n\
+            pg_dump: creating TABLE reading schemas\n\
+            pg_dump: error: query failed: ERROR:  gone\n\
+            20261122:16:25:05|pg_dump-[ERROR]:-*** aborted because of error\n";
+        let messages = Messages::read(&said[..]).await;
+        assert_eq!(messages.steps, ["reading schemas", "reading indexes"]);
+        assert_eq!(
+            messages.others,
+            [
+                "pg_dump: error: query failed: ERROR:  gone",
+                "20261122:16:25:05|pg_dump-[ERROR]:-*** aborted because of error"
             ]
         );
     }

@@ -174,7 +174,7 @@ fn every_check_speaks_the_words_of_the_original() {
             "22",
             "-x d -f 120",
             EX,
-            "-f 120 is not a share of a disk that can stay free: give 0 to 99 percent",
+            "-f 120 is not a share of a disk that can stay free: give 0 to 100 percent",
         ),
         (
             "24",

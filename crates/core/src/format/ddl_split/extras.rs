@@ -215,12 +215,12 @@ impl<'a> Extras<'a> {
         let moves: String = (self.input.moved_leaves.iter())
             .filter(|leaf| is_root(&leaf.root))
             .map(|leaf| {
-                let here = QualifiedName::new(&leaf.root.schema, &leaf.leaf.name);
-                let from = format!(
-                    "{}.{}",
-                    quote_ident_if_needed(&here.schema),
-                    quote_ident_if_needed(&here.name)
-                );
+                let name = quote_ident_if_needed(&leaf.leaf.name);
+                // As the original writes it where its search path is in force.
+                let from = match uses_search_path(self.script) {
+                    true => name.to_owned(),
+                    false => format!("{}.{name}", quote_ident_if_needed(&leaf.root.schema)),
+                };
                 format!(
                     "\nALTER TABLE {from} SET SCHEMA {};",
                     quote_ident_if_needed(&leaf.leaf.schema)

@@ -276,7 +276,7 @@ fn values_copy_blocks_labels_and_moved_leaves_are_added() {
     assert_eq!(names(&pre), expected);
     for part in [
         "CREATE TYPE mood AS ENUM (\n    'it''s',\n    E'\\\\'\n);",
-        "CREATE TABLE t (a integer);\n\nALTER TABLE s.t_1_prt_x SET SCHEMA es;\n\n\nALTER TABLE s.t OWNER TO o;",
+        "CREATE TABLE t (a integer);\n\nALTER TABLE t_1_prt_x SET SCHEMA es;\n\n\nALTER TABLE s.t OWNER TO o;",
         "SELECT pg_catalog.setval('q', 7, true);\n\n\n",
         "SELECT pg_catalog.setval('other', 7, false);\n\n\n",
         "SET search_path = \"S 2\", pg_catalog;\n\n--\n-- Data for Name: T; Type: TABLE DATA; Schema: S 2; Owner: o\n--\n\nCOPY \"T\" (a, \"B\") FROM stdin;\n\\.\n\n\nSET search_path = s, pg_catalog;\n\n--\n-- Name: t; Type: ACL;",
@@ -401,4 +401,29 @@ fn under_session_authorization_blocks_of_our_own_are_nobody_elses() {
     assert!(at("SET SESSION AUTHORIZATION 'o'") < at("CREATE TABLE"));
     assert!(at("CREATE TABLE") < at("SET SESSION AUTHORIZATION DEFAULT;"));
     assert!(at("SET SESSION AUTHORIZATION DEFAULT;") < at("COPY "));
+}
+
+#[test]
+fn a_talkative_dump_splits_into_the_same_text_as_a_quiet_one() {
+    let none = BTreeMap::new();
+    let quiet = dump(
+        QUALIFIED,
+        &(entry("t", "TABLE", "CREATE TABLE s.t (a integer);") + &entry("i", "INDEX", "CREATE INDEX i ON s.t (a);")),
+    );
+    let talkative = quiet
+        .replace("-- Name: t;", "-- TOC entry 7 (class 1259 OID 16385)\n-- Name: t;")
+        .replace(
+            "-- Name: i;",
+            "-- TOC entry 8 (class 1259 OID 16390)\n-- Dependencies: 7\n-- Name: i;",
+        );
+    let talkative = talkative.replacen(
+        QUALIFIED,
+        &format!("-- Started on 2026-11-22 16:25:05 UTC\n\n{QUALIFIED}"),
+        1,
+    );
+    assert_ne!(talkative, quiet);
+    assert_eq!(
+        split_texts(&input(&talkative, 150000, &none)),
+        split_texts(&input(&quiet, 150000, &none))
+    );
 }

@@ -40,8 +40,8 @@ impl<'a> Writer<'a> {
         let start = toc.title.map_or(0, |title| title.end).min(head.len());
         let mut lines = head[start..].split_inclusive(|&b| b == b'\n').peekable();
         while let Some(line) = lines.next() {
-            if is_psql_guard(line) {
-                // The blank line behind it goes too, so that the head looks as it did before such guards were printed.
+            if is_psql_guard(line) || line.starts_with(b"-- Started on ") {
+                // The blank line behind it goes too, so that the head looks as it does without them.
                 lines.next_if(|next| next.trim_ascii().is_empty());
             } else {
                 self.out.extend_from_slice(line);
@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
         }
         let body = entry.span.of(text);
         let other = rewrite.and_then(|rewrite| rewrite.entry(entry, body));
-        self.out.extend_from_slice(other.as_deref().unwrap_or(body));
+        self.entry_text(other.as_deref().unwrap_or(body));
         self.remember_changes(&entry.state, &entry.state_after);
     }
 
@@ -100,10 +100,25 @@ impl<'a> Writer<'a> {
         }
         let body = entry.span.of(text);
         match mend(body) {
-            Some(mended) => self.out.extend_from_slice(&mended),
-            None => self.out.extend_from_slice(body),
+            Some(mended) => self.entry_text(&mended),
+            None => self.entry_text(body),
         }
         self.remember_changes(&entry.state, &entry.state_after);
+    }
+
+    /// Without the object ids that a talkative pg_dump puts between the rule and the name: they differ from dump to
+    /// dump, and nobody restores by them.
+    fn entry_text(&mut self, text: &[u8]) {
+        let mut rest = text;
+        if let Some(inner) = text.strip_prefix(b"--\n") {
+            self.out.extend_from_slice(b"--\n");
+            rest = inner;
+            while rest.starts_with(b"-- TOC entry ") || rest.starts_with(b"-- Dependencies: ") {
+                let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+                rest = &rest[end..];
+            }
+        }
+        self.out.extend_from_slice(rest);
     }
 
     /// Text of our own.

@@ -26,6 +26,17 @@ pub struct ReportFacts {
     pub conclusion: Option<Conclusion>,
 }
 
+impl ReportFacts {
+    /// Whether the set holds chosen tables only: what the original tells its engine, and so its report.
+    pub fn is_filtered(&self) -> bool {
+        const FILTERS: [&str; 3] = ["--table-file=", "--exclude-table-file=", "--schema-file="];
+        let words = self.command_line.iter().flat_map(|line| line.split(' '));
+        words
+            .map(|word| word.trim_start_matches('"'))
+            .any(|word| FILTERS.iter().any(|filter| word.starts_with(filter)))
+    }
+}
+
 /// Reads the report of the set with this prefix and key.
 pub fn parse(text: &str, prefix: &Prefix, key: TimestampKey) -> ReportFacts {
     let head = || text.lines().take_while(|line| *line != "Individual Results");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use super::StatesBefore;
 use crate::format::report::{BackupType, Conclusion, ReportFacts};
 use crate::words::ids::{Prefix, TimestampKey};
+use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 
 /// The chain that a new increment goes on with.
@@ -40,6 +41,16 @@ pub struct Candidate {
     pub database: Option<String>,
     pub has_cdatabase: bool,
     pub has_filter_file: bool,
+    /// The tables whose rows it holds, as its manifest says.
+    pub tables: Option<Vec<QualifiedName>>,
+}
+
+impl Candidate {
+    /// The tables of a full dump of which nobody remembers why it holds these alone; `None` for any other.
+    pub fn chosen_tables(&self) -> Option<&[QualifiedName]> {
+        let is_remembered = self.has_filter_file || !self.report.is_filtered();
+        self.tables.as_deref().filter(|_| !is_remembered)
+    }
 }
 
 /// What a set is good for.
@@ -80,7 +91,10 @@ pub fn judge_full(candidate: &Candidate, database: &str, prefix: &Prefix) -> Ver
             )),
         );
     }
-    if is_filtered(report) && !candidate.has_filter_file {
+    // Without a prefix the increments are of everything: what the full dump does not hold is dumped by the first of
+    // them, as far as the manifest tells what that is.
+    let is_complete_by_increments = prefix.is_empty() && candidate.tables.is_some();
+    if report.is_filtered() && !candidate.has_filter_file && !is_complete_by_increments {
         return Verdict::Passed(if prefix.is_empty() {
             format!(
                 "Dump {key} is not the base of this one: it holds chosen tables only, and without --prefix nobody \
@@ -109,15 +123,6 @@ pub fn why_no_increment(candidate: &Candidate, database: &str) -> Option<String>
         ));
     }
     candidate.manifest_problem.clone()
-}
-
-/// What the original tells its engine, and so its report.
-fn is_filtered(report: &ReportFacts) -> bool {
-    const FILTERS: [&str; 3] = ["--table-file=", "--exclude-table-file=", "--schema-file="];
-    let words = report.command_line.iter().flat_map(|line| line.split(' '));
-    words
-        .map(|word| word.trim_start_matches('"'))
-        .any(|word| FILTERS.iter().any(|filter| word.starts_with(filter)))
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ fn candidate(change: impl Fn(&str) -> String) -> Candidate {
         database: report.database.clone(),
         has_cdatabase: true,
         has_filter_file: false,
+        tables: None,
         report,
     }
 }
@@ -75,5 +76,12 @@ fn a_filtered_dump_is_a_base_only_when_its_filter_is_known() {
         let filtered = |text: &str| text.replace(" --no-expand-children", &format!(" --no-expand-children {option}"));
         assert!(matches!(judge(filtered, |_| {}), Verdict::Passed(_)), "{option}");
         assert_eq!(judge(filtered, |c| c.has_filter_file = true), Verdict::Usable);
+        let held = vec![QualifiedName::new("s", "t")];
+        assert_eq!(judge(filtered, |c| c.tables = Some(held.clone())), Verdict::Usable);
+        let mut known = candidate(filtered);
+        known.tables = Some(held.clone());
+        assert_eq!(known.chosen_tables(), Some(&held[..]));
+        known.has_filter_file = true;
+        assert_eq!(known.chosen_tables(), None);
     }
 }

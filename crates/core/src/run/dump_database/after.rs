@@ -43,7 +43,7 @@ pub(super) async fn failed(
             );
         }
     }
-    if let Err(refusal) = write_status_files(context, fleet, names, directories, &mut Vec::new()).await {
+    if let Err(refusal) = write_status_files(context, fleet, names, directories, &[], &mut Vec::new()).await {
         error!("{refusal}");
     }
     let outcomes = outcomes_of(context, fleet, names, directories, &[]);

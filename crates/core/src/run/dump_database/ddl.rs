@@ -13,7 +13,7 @@ use crate::format::database_acl;
 use crate::format::ddl_split::{self, MovedLeaf, SplitInput};
 use crate::format::large_objects::PieceText;
 use crate::run::refusal_of;
-use crate::tools::pg_dump::RunningPgDump;
+use crate::tools::pg_dump::{Definitions, RunningPgDump};
 use crate::words::definitions::ObjectClass;
 use crate::words::dialect::Dialect;
 use crate::words::job::TableJob;
@@ -62,7 +62,7 @@ pub(super) async fn make_ddl(
         // As in the original: they belong to no table and no schema.
         Some(_) => Vec::new(),
     };
-    let dump = pg_dump.finish().await.map_err(|error| refusal_of(&error))?;
+    let Definitions { text, steps } = pg_dump.finish().await.map_err(|error| refusal_of(&error))?;
     // Leaves have no DDL of their own, so no empty block either.
     let data_tables: Vec<TableJob> = (tables.relations.iter())
         .zip(&tables.jobs)
@@ -81,7 +81,7 @@ pub(super) async fn make_ddl(
         let refresh: Vec<QualifiedName> = refresh.into_iter().map(|(name, _)| name).collect();
         ddl_split::split(&SplitInput {
             database: &name,
-            dump: &dump,
+            dump: &text,
             encoding: &encoding,
             pg_version,
             sequences: &sequences,
@@ -110,6 +110,7 @@ pub(super) async fn make_ddl(
         pre_data,
         post_data: files.post_data,
         cdatabase: cdatabase_text(database, dialect, context.request.style.no_privileges).into_bytes(),
+        steps,
     })
 }
 

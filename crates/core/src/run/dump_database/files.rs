@@ -36,10 +36,11 @@ pub(super) async fn write_status_files(
     fleet: &mut DumpFleet,
     names: &SetNames,
     directories: &Directories,
+    master_steps: &[String],
     master_stamps: &mut Vec<FileStamp>,
 ) -> Result<(), Refusal> {
     let moment = (context.now)();
-    let text_of = |failure: Option<&String>| {
+    let text_of = |steps: &[String], failure: Option<&String>| {
         let mut text = status::line(
             moment,
             Agent::Dump,
@@ -49,6 +50,7 @@ pub(super) async fn write_status_files(
                 crate::words::names::quote_ident(&context.database)
             ),
         );
+        text.extend(steps.iter().map(|step| status::untimed(Agent::Dump, step)));
         match failure {
             None => text.push_str(&status::success(moment, Agent::Dump)),
             Some(message) => text.push_str(&status::line(moment, Agent::Dump, Level::Error, message)),
@@ -69,7 +71,10 @@ pub(super) async fn write_status_files(
                 .segments
                 .get(&primary.content)?
                 .join(names.of_instance(DumpFileKind::Status, id));
-            Some((primary.content, (path, text_of(fleet.failures.get(&primary.content)))))
+            Some((
+                primary.content,
+                (path, text_of(&[], fleet.failures.get(&primary.content))),
+            ))
         })
         .collect();
     let was_well = fleet.all_well();
@@ -83,7 +88,8 @@ pub(super) async fn write_status_files(
     }
     let path = directories.master.join(names.of_master(DumpFileKind::Status));
     let others_failed = (!was_well).then(|| "the dump was given up because of failures on segments".to_owned());
-    let stamp = write_small_file(&path, text_of(others_failed.as_ref()).as_bytes()).map_err(|e| refusal_of(&e))?;
+    let stamp = write_small_file(&path, text_of(master_steps, others_failed.as_ref()).as_bytes())
+        .map_err(|e| refusal_of(&e))?;
     master_stamps.push(stamp);
     Ok(())
 }

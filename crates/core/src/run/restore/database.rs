@@ -86,11 +86,15 @@ impl Scene<'_> {
         if self.request.ao_stats {
             restore_after::update_ao_statistics(session, &self.around.dialect, only.as_ref()).await?;
         } else if self.around.dialect.has_appendonly && !self.request.metadata_only {
-            // Rows that went straight into segments move the master's counters only through these statistics.
-            tracing::warn!(
-                "--noaostats: the next incremental dump may leave out append-optimized tables that were loaded now; \
-                 make the next dump a full one, or run gp_update_ao_master_stats on them"
-            );
+            // Rows that went straight into segments move the master's counters only through these statistics, or so.
+            let touched = restore_after::touch_ao_tables(session, &self.around.dialect, only.as_ref()).await;
+            if let Err(refusal) = touched {
+                tracing::warn!("{refusal}");
+                tracing::warn!(
+                    "--noaostats: the next incremental dump may leave out append-optimized tables that were loaded now; \
+                     make the next dump a full one, or run gp_update_ao_master_stats on them"
+                );
+            }
         }
         // There is nothing to be counted.
         if self.request.metadata_only {

@@ -94,6 +94,7 @@ impl Scene<'_> {
             fallback_encoding: &fallback,
             fresh: self.request.recreate || self.created,
             partial,
+            filtered_set: self.set.is_filtered,
             // Definitions before the data are quick; an index or a constraint may take hours.
             batches: if std::ptr::eq(script, pre_data) {
                 Batches::Yes
