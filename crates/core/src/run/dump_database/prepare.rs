@@ -106,7 +106,7 @@ pub(super) async fn prepare_directories(
         };
         Refusal::known(format!(
             "Could not {what} {} on master. Cannot continue.",
-            master.display()
+            master_root.display()
         ))
     })?;
     if !existed {
