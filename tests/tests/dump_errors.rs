@@ -7,8 +7,10 @@
 )]
 
 use std::fs;
+use std::time::Duration;
 
-use gpdump_testkit::{Cluster, ClusterSpec, Finished, Plain, Program};
+use gpdump_testkit::{Cluster, ClusterSpec, Finished, Plain, Program, bin};
+use gpdump_tests::within;
 
 #[track_caller]
 fn assert_said(end: &Finished, row: &str, line: &str, status: i32) {
@@ -268,14 +270,25 @@ fn every_row_of_the_catalogue_is_said_and_counts() {
         .run();
     let text = failed("[Errno 2] No such file or directory: '/tmp/postgresql.conf'");
     assert_said(&end, "5.1 -d", &text, 2);
+    // One that waits for an answer holds the lock.
+    let mut first = std::process::Command::new(bin("gpcrondump"))
+        .envs(server.env())
+        .args(["-x", "demo"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
     let pid = server.master_data_dir().join("gpcrondump.pid");
-    fs::write(&pid, format!("{}\n", std::process::id())).unwrap();
+    within(Duration::from_secs(20), "the first run holds the lock", || {
+        fs::read_to_string(&pid).is_ok_and(|text| text.trim() == first.id().to_string())
+    });
     let end = Program::new("gpcrondump", &server).args(["-a", "-x", "demo"]).run();
-    fs::remove_file(&pid).unwrap();
     let line = format!(
         "[ERROR]:-An instance of gpcrondump is already running (pid {})",
-        std::process::id()
+        first.id()
     );
+    drop(first.stdin.take());
+    first.wait().unwrap();
     assert_said(&end, "5.1 already running", &line, 2);
 }
 
