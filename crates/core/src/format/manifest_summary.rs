@@ -15,6 +15,7 @@ use crate::words::relation::Distribution;
 /// A manifest without its list of tables.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct ManifestSummary {
+    format: u32,
     pub program: String,
     pub key: TimestampKey,
     pub prefix: Prefix,
@@ -60,11 +61,16 @@ impl ManifestSummary {
         struct FormatOnly {
             format: u32,
         }
-        let FormatOnly { format } = serde_json::from_slice(text).map_err(BadManifest::Unreadable)?;
+        // Once, for it is long; only what cannot be understood is asked for its version.
+        let parsed = serde_json::from_slice::<ManifestSummary>(text);
+        let format = match &parsed {
+            Ok(manifest) => manifest.format,
+            Err(_) => serde_json::from_slice::<FormatOnly>(text).map_or(FORMAT, |other| other.format),
+        };
         if format != FORMAT {
             return Err(BadManifest::OtherFormat(format));
         }
-        serde_json::from_slice(text).map_err(BadManifest::Unreadable)
+        parsed.map_err(BadManifest::Unreadable)
     }
 
     pub fn of(manifest: &Manifest) -> ManifestSummary {
@@ -73,6 +79,7 @@ impl ManifestSummary {
             sums.add(facts.totals.rows, facts.totals.bytes, facts.distribution);
         }
         ManifestSummary {
+            format: manifest.format,
             program: manifest.program.clone(),
             key: manifest.key,
             prefix: manifest.prefix.clone(),

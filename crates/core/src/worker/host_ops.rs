@@ -60,7 +60,7 @@ pub fn find_files(directory: &Path, names: &[String]) -> Vec<FoundFile> {
         let meta = std::fs::metadata(directory.join(name)).ok()?;
         (!meta.is_dir()).then(|| FoundFile {
             name: name.clone(),
-            size: (!meta.file_type().is_fifo()).then(|| meta.len()),
+            size: (!meta.file_type().is_fifo()).then_some(meta.len()),
         })
     });
     found.collect()
