@@ -32,6 +32,12 @@ pub static GROUPS: &[OptionGroup] = &[
                 "dump only the append-optimized tables that changed, and all heap tables",
             ),
             flag(
+                &["--incremental-heap"],
+                "note in the set what proves that a heap table did not change; with --incremental: leave out those of \
+                 which the set before proves it",
+            )
+            .of(Origin::Ours),
+            flag(
                 &["--list-filter-tables"],
                 "print the filter of the set of --prefix and stop",
             ),

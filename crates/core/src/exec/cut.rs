@@ -69,7 +69,7 @@ where
     let reason = loop {
         consistency.attempts += 1;
         let asked = Instant::now();
-        match tokio::time::timeout(limits.attempt, lock_all(barrier, dialect, tables, limits.lock_wait)).await {
+        match tokio::time::timeout(limits.attempt, lock_all(barrier, dialect, tables, limits)).await {
             Ok(Ok(())) => {
                 consistency.waited_ms = millis(started);
                 let opened = open_snapshots().await;
@@ -120,15 +120,17 @@ async fn lock_all(
     barrier: &Session,
     dialect: &Dialect,
     tables: &[QualifiedName],
-    lock_wait: Duration,
+    limits: CutLimits,
 ) -> Result<(), db::Error> {
     barrier.run("BEGIN", "opening the transaction of the cut").await?;
-    limit_lock_wait(barrier, dialect, lock_wait).await?;
+    limit_lock_wait(barrier, dialect, limits.lock_wait).await?;
     // First, so that the list of tables cannot grow while its locks are taken.
     barrier
         .run("LOCK TABLE pg_catalog.pg_class IN EXCLUSIVE MODE", "locking pg_class")
         .await?;
-    lock_tables(barrier, dialect, tables, LockMode::Share).await
+    lock_tables(barrier, dialect, tables, LockMode::Share).await?;
+    // Before 9.3 the limit is one for statements of all kinds, and pg_locks is slow when thousands of tables are locked.
+    limit_lock_wait(barrier, dialect, limits.attempt).await
 }
 
 fn millis(since: Instant) -> u64 {

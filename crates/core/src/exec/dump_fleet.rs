@@ -1,6 +1,6 @@
 //! A dump on all hosts, phase by phase: every phase ends when each segment has answered, failed, or run out of time.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -28,6 +28,9 @@ const RESET_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug, Default)]
 pub struct SegmentStates {
     pub counts: TableCounts,
+    pub unchanged_heap: HashSet<QualifiedName>,
+    /// Why nothing is known of its heap tables.
+    pub no_heap: Option<String>,
 }
 
 /// How far a segment is.
@@ -169,6 +172,8 @@ impl DumpFleet {
                         state.counts.rows.extend(counts.rows);
                         state.counts.columns.extend(counts.columns);
                     }
+                    StatesPart::UnchangedHeap(tables) => state.unchanged_heap.extend(tables),
+                    StatesPart::NoHeap(reason) => state.no_heap = Some(reason),
                     StatesPart::End => drop(waiting.remove(&content)),
                 }
             }

@@ -1,5 +1,6 @@
 //! Chains of increments as they lie on the master: the base of a new one, and the sets that an old one needs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tracing::{debug, warn};
@@ -11,15 +12,21 @@ use crate::format::report;
 use crate::format::state::{BadState, LastOperations, ModCounts};
 use crate::format::table_list::{TableList, parse_schemas, splits};
 use crate::plan::incremental::StatesBefore;
-use crate::plan::incremental::base::{Base, Candidate, Verdict, judge_full, why_no_increment};
+use crate::plan::incremental::base::{Base, Candidate, HeapFileBefore, Verdict, judge_full, why_no_increment};
 use crate::plan::restore::chain::{Member, assign};
 use crate::words::cluster::Cluster;
-use crate::words::ids::{DumpDate, Prefix, TimestampKey};
+use crate::words::ids::{ContentId, DumpDate, Prefix, TimestampKey};
 use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
 use crate::words::refusal::Refusal;
 
 /// Finds what a new increment of the database goes on with, and reads what it is compared with.
-pub fn find_base(root: &Path, prefix: &Prefix, database: &str, cluster: &Cluster) -> Result<Base, Refusal> {
+pub fn find_base(
+    root: &Path,
+    prefix: &Prefix,
+    database: &str,
+    cluster: &Cluster,
+    with_heap: bool,
+) -> Result<Base, Refusal> {
     let full = find_full(root, prefix, database)?;
     check_cluster(&full, cluster)?;
     let names = set_names(prefix, full.key);
@@ -53,6 +60,10 @@ pub fn find_base(root: &Path, prefix: &Prefix, database: &str, cluster: &Cluster
     }
     Ok(Base {
         before,
+        heap: match with_heap {
+            true => read_heap_files(root, prefix, last),
+            false => None,
+        },
         filter: match prefix.is_empty() {
             true => None,
             false => filter.map(|text| TableList::parse(&text).lines().to_vec()),
@@ -292,6 +303,42 @@ fn read_states(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<States
         columns: ModCounts::parse(&columns).map_err(|bad| damaged_state(&bad, &columns_file))?,
         operations: LastOperations::parse(&operations).map_err(|bad| damaged_state(&bad, &operations_file))?,
     })
+}
+
+/// The files of heap states in a set, as its manifest names them. Without them the increment dumps all heap tables.
+fn read_heap_files(root: &Path, prefix: &Prefix, key: TimestampKey) -> Option<BTreeMap<ContentId, HeapFileBefore>> {
+    let found = read_manifest(&dump_directory(root, key), &set_names(prefix, key), true)
+        .ok()
+        .flatten();
+    let Some(manifest) = found else {
+        warn!("All heap tables are dumped: dump {key} was not made by this program");
+        return None;
+    };
+    // Writers were at work while its segments took their snapshots: what they did shows in no page.
+    if !manifest.consistency.one_cut {
+        warn!("All heap tables are dumped: dump {key} is not one cut across all segments");
+        return None;
+    }
+    let segments = manifest
+        .instances
+        .iter()
+        .filter(|instance| !instance.content.is_master());
+    let files = segments.map(|instance| {
+        let is_heap_state =
+            |name: &str| DumpFileName::parse(name, prefix).is_some_and(|name| name.kind == DumpFileKind::HeapState);
+        let file = instance.files.iter().find(|file| is_heap_state(&file.name))?;
+        let before = HeapFileBefore {
+            dbid: instance.dbid,
+            name: file.name.clone(),
+            sha256: file.sha256.clone(),
+        };
+        Some((instance.content, before))
+    });
+    let files: Option<BTreeMap<_, _>> = files.collect();
+    if files.is_none() {
+        warn!("All heap tables are dumped: dump {key} was made without --incremental-heap, or it could not tell");
+    }
+    files
 }
 
 fn damaged_state(bad: &BadState, path: &Path) -> Refusal {

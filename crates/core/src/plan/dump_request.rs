@@ -19,6 +19,8 @@ pub struct DumpRequest {
     pub databases: Databases,
     pub filter: TableFilter,
     pub backup_type: BackupType,
+    /// Write down the states of heap tables; an increment leaves out those that did not change.
+    pub incremental_heap: bool,
     /// `--list-filter-tables`: only tell what an increment would be filtered by.
     pub list_filter: bool,
     /// `--list-backup-files`: only tell which files a dump would write.

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::format::state::{LastOperation, LastOperations, ModCounts, TableStates};
 use crate::words::ids::Oid;
+use crate::words::names::QualifiedName;
 use crate::words::relation::{Relation, StorageKind};
 
 /// What the set before wrote down.
@@ -24,6 +25,8 @@ pub struct StatesBefore {
 pub enum WhyDirty {
     /// The server counts no changes of it.
     Heap,
+    /// It was looked at, and it changed, or cannot be proven to be as it was.
+    HeapChanged,
     /// The set before has no counter for this name.
     NoCountBefore,
     Changed {
@@ -45,6 +48,7 @@ impl std::fmt::Display for WhyDirty {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             WhyDirty::Heap => f.write_str("it is a heap table"),
+            WhyDirty::HeapChanged => f.write_str("nothing proves that this heap table is as it was"),
             WhyDirty::NoCountBefore => f.write_str("the dump before does not know it"),
             WhyDirty::Changed { before, now } => write!(f, "it was changed (counter {before}, now {now})"),
             WhyDirty::Operation { action, subtype } if subtype.is_empty() => {
@@ -58,12 +62,13 @@ impl std::fmt::Display for WhyDirty {
 }
 
 /// Decides for all tables with rows of their own: `parents` are those without. All of `relations`, `parents` and `now`
-/// belong to one snapshot.
+/// belong to one snapshot. `unchanged_heap`: heap tables that were proven to be the same, when they were looked at.
 pub fn dirty_tables(
     relations: &[Relation],
     parents: &HashSet<Oid>,
     now: &TableStates,
     before: &StatesBefore,
+    unchanged_heap: Option<&HashSet<QualifiedName>>,
 ) -> BTreeMap<Oid, WhyDirty> {
     let evidence = Evidence::new(now);
     let mut names: HashMap<String, u32> = HashMap::with_capacity(relations.len());
@@ -75,12 +80,23 @@ pub fn dirty_tables(
         let text = relation.name.to_string();
         let why = if text.contains('\n') || names.get(&text).is_some_and(|count| *count > 1) {
             Some(WhyDirty::UnclearName)
+        } else if relation.storage == StorageKind::Heap {
+            why_heap_dirty(relation, unchanged_heap)
         } else {
             why_dirty(relation, &evidence, before)
         };
         why.map(|why| (relation.oid, why))
     });
     dirty.collect()
+}
+
+fn why_heap_dirty(relation: &Relation, unchanged: Option<&HashSet<QualifiedName>>) -> Option<WhyDirty> {
+    match unchanged {
+        None => Some(WhyDirty::Heap),
+        // Which rows are dumped of an extension's table hangs on more than the table.
+        Some(unchanged) if relation.condition.is_none() && unchanged.contains(&relation.name) => None,
+        Some(_) => Some(WhyDirty::HeapChanged),
+    }
 }
 
 fn why_dirty(relation: &Relation, evidence: &Evidence<'_>, before: &StatesBefore) -> Option<WhyDirty> {
@@ -112,8 +128,8 @@ fn why_dirty(relation: &Relation, evidence: &Evidence<'_>, before: &StatesBefore
 }
 
 struct Evidence<'a> {
-    rows: HashMap<&'a crate::words::names::QualifiedName, u64>,
-    columns: HashMap<&'a crate::words::names::QualifiedName, u64>,
+    rows: HashMap<&'a QualifiedName, u64>,
+    columns: HashMap<&'a QualifiedName, u64>,
     operations: HashMap<Oid, Vec<&'a LastOperation>>,
 }
 

@@ -173,7 +173,7 @@ impl Run<'_> {
         let chain = match request.backup_type {
             BackupType::Full => None,
             BackupType::Incremental => {
-                let base = chain::find_base(root, &request.prefix, database, &self.surroundings.cluster)?;
+                let base = chain::find_base(root, &request.prefix, database, &self.surroundings.cluster, false)?;
                 Some(FullSet {
                     key: base.full,
                     directory: base.directory,
@@ -326,6 +326,7 @@ impl Run<'_> {
                 &request.prefix,
                 database,
                 &self.surroundings.cluster,
+                request.incremental_heap,
             )?),
         };
         let key = dump_key::choose(root, request, self.now, turn.used).await?;

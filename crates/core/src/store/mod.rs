@@ -2,5 +2,6 @@
 
 pub mod compress;
 pub mod data_file;
+pub mod heap_pages;
 pub mod member_ends;
 pub mod pipe;

@@ -57,6 +57,8 @@ pub enum DumpFileKind {
     Dump,
     PostData,
     Index,
+    /// What a later dump needs to leave out heap tables that did not change.
+    HeapState,
     Status,
     Cdatabase,
     Global,
@@ -114,6 +116,7 @@ const SHAPES: &[Shape] = &[
     shape(DumpFileKind::Dump, "dump", true, "", true),
     shape(DumpFileKind::PostData, "dump", true, "_post_data", true),
     shape(DumpFileKind::Index, "dump", true, "_index", false),
+    shape(DumpFileKind::HeapState, "dump", true, "_heap_state_file", false),
     shape(DumpFileKind::Status, "dump_status", true, "", false),
     shape(DumpFileKind::Cdatabase, "cdatabase", true, "", false),
     shape(DumpFileKind::Global, "global", true, "", false),

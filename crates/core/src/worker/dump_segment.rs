@@ -12,14 +12,18 @@ use futures_util::StreamExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::heap_states;
 use super::protocol::{DumpStart, Event, StatesAsked, StatesPart};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{RowEncoding, copy_out, copy_out_statement};
+use crate::db::heap_states::log_place_sql;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{self, Session, table_states};
+use crate::format::heap_state::{self, HeapStates, Lsn};
 use crate::format::segment_data::{self, InsertWriter};
 use crate::store::compress::CompressPool;
 use crate::store::data_file::{self, DataFile, PartialFile};
+use crate::store::pipe::GiveUp;
 use crate::words::job::{RowForm, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
 use crate::words::names::QualifiedName;
@@ -29,7 +33,7 @@ use crate::words::names::QualifiedName;
 pub enum Step {
     OpenSnapshot,
     /// About these tables.
-    ReadStates(StatesAsked, Arc<HashSet<QualifiedName>>),
+    ReadStates(Arc<StatesAsked>, Arc<HashSet<QualifiedName>>),
     /// With tables to be copied behind those that are known.
     CopyData(Arc<Vec<TableJob>>),
 }
@@ -54,6 +58,8 @@ pub struct SegmentDump {
 pub struct SegmentFiles {
     pub data: PartialFile,
     pub index: PartialFile,
+    /// When it was asked for and could be read.
+    pub heap: Option<PartialFile>,
 }
 
 /// Why a segment could not be dumped.
@@ -69,7 +75,7 @@ pub enum Error {
     Cancelled,
 }
 
-/// Counters in one event.
+/// Counters, or names, in one event.
 const COUNTS_PER_EVENT: usize = 1000;
 
 /// How often progress is reported at most.
@@ -128,24 +134,39 @@ impl SegmentDump {
             return Err(Error::Cancelled);
         };
         // LOCK takes no snapshot; the first query does, and it holds for the rest of the transaction.
-        session.one("SELECT 1", "taking the snapshot").await?;
+        let lsn = self.open_snapshot(session).await?;
         let _ = self.events.send(Event::SnapshotOpen { content }).await;
 
+        let mut heap = None;
         loop {
             match self.steps.recv().await {
-                Some(Step::ReadStates(asked, tables)) => self.tell_states(session, asked, &tables).await?,
-                Some(Step::CopyData(more)) => return self.copy_tables(session, &encoding, &more).await,
+                Some(Step::ReadStates(asked, tables)) => heap = self.tell_states(session, &asked, lsn, &tables).await?,
+                Some(Step::CopyData(more)) => return self.copy_tables(session, &encoding, &more, heap).await,
                 Some(Step::OpenSnapshot) | None => return Err(Error::Cancelled),
             }
         }
     }
 
+    /// The place in the log is read by the query that takes the snapshot, while the master keeps writers out: what is
+    /// logged later is not in this dump.
+    async fn open_snapshot(&self, session: &Session) -> Result<Option<Lsn>, Error> {
+        if !self.start.heap_states {
+            session.one("SELECT 1", "taking the snapshot").await?;
+            return Ok(None);
+        }
+        let sql = log_place_sql(&self.start.dialect);
+        let place = session.one(sql, "taking the snapshot").await?;
+        Ok(place.and_then(|text| text.parse().ok()))
+    }
+
+    /// Gives back the heap states that shall be written down.
     async fn tell_states(
         &self,
         session: &Session,
-        asked: StatesAsked,
+        asked: &StatesAsked,
+        lsn: Option<Lsn>,
         tables: &HashSet<QualifiedName>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<HeapStates>, Error> {
         let content = self.segment.instance.content;
         let tell = |part| self.events.send(Event::States { content, part });
         if asked.counters {
@@ -154,8 +175,32 @@ impl SegmentDump {
                 let _ = tell(StatesPart::Counts(part)).await;
             }
         }
+        let mut heap = None;
+        if let (true, Some(lsn)) = (asked.heap, lsn) {
+            let (dialect, data_dir) = (&self.start.dialect, &self.segment.instance.data_dir);
+            let result = match heap_states::read(session, dialect, data_dir, lsn, tables).await {
+                Err(reason) => Err(reason),
+                Ok(now) => {
+                    let before = asked.heap_before.iter().find(|before| before.content == content);
+                    let same = match before {
+                        Some(before) => heap_states::unchanged(before, &now, data_dir).await,
+                        None => Ok(Vec::new()),
+                    };
+                    heap = Some(now);
+                    same
+                }
+            };
+            match result {
+                Ok(same) => {
+                    for part in same.chunks(COUNTS_PER_EVENT) {
+                        let _ = tell(StatesPart::UnchangedHeap(part.to_vec())).await;
+                    }
+                }
+                Err(reason) => drop(tell(StatesPart::NoHeap(reason)).await),
+            }
+        }
         let _ = tell(StatesPart::End).await;
-        Ok(())
+        Ok(heap)
     }
 
     async fn copy_tables(
@@ -163,6 +208,7 @@ impl SegmentDump {
         session: &Session,
         encoding: &RowEncoding,
         more: &[TableJob],
+        heap: Option<HeapStates>,
     ) -> Result<SegmentFiles, Error> {
         let names = &self.start.names;
         let path = self
@@ -195,9 +241,19 @@ impl SegmentDump {
         let files = file.finish().await?;
         session.run("COMMIT", "ending the transaction").await?;
         progress.send().await;
+        let heap = match heap {
+            None => None,
+            Some(states) => {
+                let name = names.of_instance(DumpFileKind::HeapState, self.segment.id);
+                let text = heap_state::write(&states);
+                let path = self.segment.directory.join(name);
+                Some(PartialFile::write(&path, text.as_bytes(), &GiveUp::default())?)
+            }
+        };
         Ok(SegmentFiles {
             data: files.data,
             index: files.index,
+            heap,
         })
     }
 

@@ -91,15 +91,29 @@ pub struct DumpStart {
     pub encoding: String,
     /// Of the names in front of them.
     pub names_in: String,
+    /// The states of heap tables will be asked for.
+    pub heap_states: bool,
     /// Longest wait for the locks on one segment, in seconds.
     pub lock_wait_seconds: u64,
 }
 
 /// What a dump wants to know of the tables on the segments, for the increments that come after it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatesAsked {
     /// The counters of append-optimized tables, on servers that keep them on the segments.
     pub counters: bool,
+    /// The states of heap tables: a file of the set.
+    pub heap: bool,
+    /// Which of them are as in these files of the set before.
+    pub heap_before: Vec<HeapBefore>,
+}
+
+/// The heap states of one segment in the set before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeapBefore {
+    pub content: ContentId,
+    pub path: PathBuf,
+    pub sha256: String,
 }
 
 /// A piece of one segment's answer.
@@ -107,6 +121,10 @@ pub struct StatesAsked {
 #[serde(rename_all = "kebab-case")]
 pub enum StatesPart {
     Counts(TableCounts),
+    /// Heap tables whose rows are those of the set before.
+    UnchangedHeap(Vec<QualifiedName>),
+    /// Why nothing is known of the heap tables.
+    NoHeap(String),
     /// Nothing more comes.
     End,
 }

@@ -13,7 +13,7 @@ use tokio_postgres::CopyInSink;
 use super::file_reader::{self, Chunk};
 use super::protocol::{Event, LogLevel};
 use super::restore_segment::{Cancels, LoadTarget, LoadedTable, RestoreEvent, RestoreFile, RestoreStart, TableTrouble};
-use super::table_ranges::{self, TableRanges};
+use super::table_ranges::{self, TableRanges, Wanted};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{self, RowEncoding};
 use crate::db::{Session, error_chain};
@@ -54,21 +54,19 @@ pub(super) struct FileTotals {
 pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotals, String> {
     let path = file.path.display().to_string();
     // A list that is to be held against the rows is held against all of them.
-    let mut missing = match file.list {
+    let wanted = match file.list {
         None => shared.wanted(&file),
         Some(_) => None,
     };
-    let ranges = match &missing {
+    let ranges = match &wanted {
         Some(wanted) => ranges_of(shared, &file, wanted).await,
         None => None,
     };
-    let (ranges, counted) = match ranges {
-        Some(TableRanges { ranges, totals }) => {
-            // Read to the last of them: the sums come last.
-            missing = None;
-            (Some(ranges), totals)
-        }
-        None => (None, HashMap::new()),
+    let (ranges, counted, mut missing) = match (ranges, wanted) {
+        // Read to the last of them: the sums come last.
+        (Some(TableRanges { ranges, totals }), _) => (Some(ranges), totals, None),
+        (None, Some(Wanted::These(tables))) => (None, HashMap::new(), Some(tables)),
+        (None, _) => (None, HashMap::new(), None),
     };
     let mut chunks = match ranges {
         Some(ranges) => file_reader::start_ranges(file.path.clone(), file.compression, ranges),
@@ -162,22 +160,22 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
 
 impl Shared {
     /// The tables to be loaded when it is not all of them.
-    fn wanted(&self, file: &RestoreFile) -> Option<HashSet<QualifiedName>> {
-        if self.start.default_route != LoadRoute::Skip {
-            return None;
-        }
+    fn wanted(&self, file: &RestoreFile) -> Option<Wanted> {
         let chosen = file.only.and_then(|choice| self.choices.get(choice));
+        if self.start.default_route != LoadRoute::Skip {
+            return chosen.cloned().map(Wanted::Listed);
+        }
         let is_wanted = |table: &QualifiedName, route: LoadRoute| {
             let is_chosen = file.only.is_none() || chosen.is_some_and(|names| names.contains(&table.to_string()));
             route != LoadRoute::Skip && is_chosen
         };
         let wanted = self.routes.iter().filter(|(table, route)| is_wanted(table, **route));
-        Some(wanted.map(|(table, _)| table.clone()).collect())
+        Some(Wanted::These(wanted.map(|(table, _)| table.clone()).collect()))
     }
 }
 
 /// Without an index, or with one that does not fit, the file is read from its beginning.
-async fn ranges_of(shared: &Shared, file: &RestoreFile, wanted: &HashSet<QualifiedName>) -> Option<TableRanges> {
+async fn ranges_of(shared: &Shared, file: &RestoreFile, wanted: &Wanted) -> Option<TableRanges> {
     let (path, index, sha256) = (file.path.clone(), file.index.clone(), file.sha256.clone());
     let wanted = wanted.clone();
     let found = tokio::task::spawn_blocking(move || table_ranges::find(&path, &index, sha256.as_deref(), &wanted));

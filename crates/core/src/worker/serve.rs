@@ -149,7 +149,7 @@ impl Worker {
             }
             Request::ReadStates(asked) => {
                 if let Some(tables) = self.dump.as_mut().map(|dump| std::mem::take(&mut dump.states_of)) {
-                    self.step(Step::ReadStates(asked, Arc::new(tables))).await;
+                    self.step(Step::ReadStates(Arc::new(asked), Arc::new(tables))).await;
                 }
             }
             Request::CopyData => {
@@ -202,7 +202,8 @@ impl Worker {
         let Some(dump) = &mut self.dump else { return };
         match result {
             Ok(files) => {
-                let stamps = vec![files.data.stamp.clone(), files.index.stamp.clone()];
+                let all = [&files.data, &files.index].into_iter().chain(&files.heap);
+                let stamps = all.map(|file| file.stamp.clone()).collect();
                 dump.finished.insert(content, files);
                 if dump.finished.len() == dump.start.segments.len() {
                     dump.send_totals(&self.events).await;
@@ -224,8 +225,10 @@ impl Worker {
             // The data file last: who sees it can count on its index.
             let directory = files.data.final_path().parent().map(std::path::Path::to_owned);
             let named = files
-                .index
-                .publish()
+                .heap
+                .as_mut()
+                .map_or(Ok(()), |heap| heap.publish())
+                .and_then(|()| files.index.publish())
                 .and_then(|()| files.data.publish())
                 .and_then(|()| match directory {
                     Some(directory) => crate::store::data_file::sync_directory(&directory),

@@ -12,6 +12,23 @@ use crate::store::pipe::is_pipe;
 use crate::words::job::TableTotals;
 use crate::words::names::QualifiedName;
 
+/// Which tables of a data file are wanted, when it is not all of them.
+#[derive(Debug, Clone)]
+pub(super) enum Wanted {
+    These(HashSet<QualifiedName>),
+    /// As the lists of an increment call them.
+    Listed(HashSet<String>),
+}
+
+impl Wanted {
+    fn has(&self, table: &QualifiedName) -> bool {
+        match self {
+            Wanted::These(tables) => tables.contains(table),
+            Wanted::Listed(names) => names.contains(&table.to_string()),
+        }
+    }
+}
+
 /// What is read of a data file instead of all of it.
 #[derive(Debug)]
 pub(super) struct TableRanges {
@@ -26,7 +43,7 @@ pub(super) fn find(
     data_file: &Path,
     index: &Path,
     sha256: Option<&str>,
-    wanted: &HashSet<QualifiedName>,
+    wanted: &Wanted,
 ) -> Result<Option<TableRanges>, String> {
     if is_pipe(data_file) {
         // There is no place in it that could be gone to.
@@ -62,7 +79,7 @@ pub(super) fn find(
         check: None,
     }];
     let mut totals = HashMap::new();
-    for entry in read.tables.into_iter().filter(|entry| wanted.contains(&entry.table)) {
+    for entry in read.tables.into_iter().filter(|entry| wanted.has(&entry.table)) {
         ranges.push(Range {
             offset: entry.offset,
             length: entry.length,

@@ -1,10 +1,11 @@
 //! Which full dump an increment is based on (`gpcrondump.md` 3.2), and what is no base.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::StatesBefore;
 use crate::format::report::{BackupType, Conclusion, ReportFacts};
-use crate::words::ids::{Prefix, TimestampKey};
+use crate::words::ids::{ContentId, DbId, Prefix, TimestampKey};
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 
@@ -17,10 +18,20 @@ pub struct Base {
     /// Oldest first.
     pub increments: Vec<TimestampKey>,
     pub before: StatesBefore,
+    /// The heap states of the last set's segments, when they are asked for and can be trusted.
+    pub heap: Option<BTreeMap<ContentId, HeapFileBefore>>,
     /// Lines of the full dump's filter, for a filtered dump with a prefix.
     pub filter: Option<Vec<String>>,
     /// Schemas of which tables created later belong to the filter too.
     pub schemas: Option<Vec<String>>,
+}
+
+/// A file of heap states in a set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeapFileBefore {
+    pub dbid: DbId,
+    pub name: String,
+    pub sha256: String,
 }
 
 impl Base {

@@ -144,7 +144,7 @@ impl Server {
     }
 
     fn dirty(&self, before: &StatesBefore) -> BTreeMap<String, WhyDirty> {
-        let dirty = dirty_tables(&self.relations, &HashSet::new(), &self.states, before);
+        let dirty = dirty_tables(&self.relations, &HashSet::new(), &self.states, before, None);
         let name = |oid: Oid| self.relations.iter().find(|r| r.oid == oid).unwrap().name.to_string();
         dirty.into_iter().map(|(oid, why)| (name(oid), why)).collect()
     }
@@ -227,7 +227,8 @@ fn names_that_look_the_same_in_lists_are_dirty() {
             &server.relations,
             &HashSet::new(),
             &server.states,
-            &server.written_down()
+            &server.written_down(),
+            None
         )
         .len(),
         3
@@ -238,7 +239,16 @@ fn names_that_look_the_same_in_lists_are_dirty() {
 fn parents_of_partitions_are_never_dirty() {
     let server = server();
     let parents = HashSet::from([Oid(1), Oid(2), Oid(3)]);
-    assert!(dirty_tables(&server.relations, &parents, &server.states, &StatesBefore::default()).is_empty());
+    assert!(
+        dirty_tables(
+            &server.relations,
+            &parents,
+            &server.states,
+            &StatesBefore::default(),
+            None
+        )
+        .is_empty()
+    );
 }
 
 fn change() -> impl Strategy<Value = (usize, Change, &'static str)> {
@@ -277,4 +287,21 @@ proptest! {
             before = server.written_down();
         }
     }
+}
+
+#[test]
+fn heap_tables_are_left_out_only_when_they_were_proven_to_be_the_same() {
+    let heap = |oid, name| relation(oid, "public", name, StorageKind::Heap);
+    let mut configuration = heap(3, "configuration");
+    configuration.condition = Some("WHERE mine".into());
+    let relations = [heap(1, "same"), heap(2, "other"), configuration];
+    let proven = [&relations[0].name, &relations[2].name].into_iter().cloned().collect();
+    let decide = |proven| {
+        let states = TableStates::default();
+        dirty_tables(&relations, &HashSet::new(), &states, &StatesBefore::default(), proven)
+    };
+    assert_eq!(decide(None).len(), 3);
+    let dirty = decide(Some(&proven));
+    assert_eq!(dirty.keys().collect::<Vec<_>>(), [&relations[1].oid, &relations[2].oid]);
+    assert!(dirty.values().all(|why| *why == WhyDirty::HeapChanged));
 }

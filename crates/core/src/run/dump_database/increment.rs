@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use tracing::{debug, info, warn};
 
+use super::states::SegmentsTold;
 use super::{DumpContext, states};
 use crate::db::{Session, table_states};
 use crate::exec::dump_fleet::DumpFleet;
-use crate::format::state::{TableCounts, TableStates};
+use crate::format::state::TableStates;
 use crate::format::{increments, table_list};
 use crate::gather::chain;
 use crate::plan::filter::{NameList, TableFilter};
@@ -32,9 +33,14 @@ pub(super) struct Increment {
 /// Tables that an increment takes whatever the counters say; their locks can be taken before the cut.
 pub(super) async fn surely_dirty(
     context: &DumpContext<'_>,
+    base: &Base,
     session: &Session,
     tables: &[Relation],
 ) -> Result<Vec<Relation>, Refusal> {
+    // Heap tables may be left out too: nothing is sure before they are looked at.
+    if base.heap.is_some() {
+        return Ok(Vec::new());
+    }
     let parents = table_states::read_partition_parents(session, &context.surroundings.dialect)
         .await
         .map_err(|error| refusal_of(&error))?;
@@ -55,13 +61,13 @@ pub(super) async fn decide(
     fleet: &mut DumpFleet,
     tables: &[Relation],
     dumped: &mut Vec<Relation>,
-    counts: Option<TableCounts>,
+    told: SegmentsTold,
 ) -> Result<Increment, Refusal> {
     let parents = table_states::read_partition_parents(snapshot, &context.surroundings.dialect)
         .await
         .map_err(|error| refusal_of(&error))?;
-    let states = states::read(context, snapshot, tables, &parents, counts).await?;
-    let dirty = dirty_tables(tables, &parents, &states, &base.before);
+    let states = states::read(context, snapshot, tables, &parents, told.counts).await?;
+    let dirty = dirty_tables(tables, &parents, &states, &base.before, told.unchanged_heap.as_ref());
     let has: HashSet<Oid> = dumped.iter().map(|table| table.oid).collect();
     let more: Vec<Relation> = tables
         .iter()
@@ -73,14 +79,18 @@ pub(super) async fn decide(
     for table in &more {
         debug!("Table {} is dumped: {}", table.name, dirty[&table.oid]);
     }
+    dumped.extend(more);
+    let heap = |tables: &[Relation]| tables.iter().filter(|t| t.storage == StorageKind::Heap).count();
+    let (heap_dumped, append_optimized) = (heap(dumped), states.counts.len());
+    let heap_words = match &told.unchanged_heap {
+        None => heap_dumped.to_string(),
+        Some(_) => format!("{heap_dumped} of {}", heap(tables)),
+    };
     info!(
-        "{} of {} append-optimized tables and {} heap tables are dumped, compared with dump {}",
-        more.len(),
-        states.counts.len(),
-        dumped.len(),
+        "{} of {append_optimized} append-optimized tables and {heap_words} heap tables are dumped, compared with dump {}",
+        dumped.len() - heap_dumped,
         base.last()
     );
-    dumped.extend(more);
     Ok(Increment { states, parents, dirty })
 }
 

@@ -83,7 +83,7 @@ pub(super) async fn take_cut(
         expected.retain(|relation| selection.has(relation.oid));
         let table_names: Vec<QualifiedName> = expected.iter().map(|relation| relation.name.clone()).collect();
         let mut dumped = match &context.base {
-            Some(_) => increment::surely_dirty(context, &sessions.barrier, &expected).await?,
+            Some(base) => increment::surely_dirty(context, base, &sessions.barrier, &expected).await?,
             None => expected.clone(),
         };
         let jobs = jobs_of(&dumped, &context.request.style);
@@ -107,6 +107,7 @@ pub(super) async fn take_cut(
             rsyncable: context.request.style.rsyncable,
             encoding: rows_in.clone(),
             names_in: names_in(&rows_in, &database.encoding).to_owned(),
+            heap_states: context.request.incremental_heap,
             lock_wait_seconds: TABLE_LOCK_WAIT.as_secs(),
         };
         fleet
@@ -141,17 +142,17 @@ pub(super) async fn take_cut(
         if same_tables(&expected, &relations) {
             tell_about_cut(&consistency);
             let jobs = jobs_of(&relations, &context.request.style);
-            let counts = states::ask_segments(context, fleet, &relations).await;
+            let told = states::ask_segments(context, fleet, directories, &relations).await;
             if !fleet.all_well() {
                 return Ok(None);
             }
             let (increment, counts) = match &context.base {
                 Some(base) => {
                     let snapshot = &sessions.snapshot;
-                    let increment = increment::decide(context, base, snapshot, fleet, &relations, &mut dumped, counts);
+                    let increment = increment::decide(context, base, snapshot, fleet, &relations, &mut dumped, told);
                     (Some(increment.await?), None)
                 }
-                None => (None, counts),
+                None => (None, told.counts),
             };
             return Ok(Some(CutState {
                 tables: ChosenTables {
@@ -257,11 +258,9 @@ pub(super) async fn open_master_snapshots(
         .await
         .map_err(refuse)?
     {
+        // It ran from its beginning to its end under the locks, or failed: who reads its text hears of that.
         if running.has_ended() {
-            return match running.finish().await {
-                Err(error) => Err(refusal_of(&error)),
-                Ok(_) => Err(Refusal::failed("pg_dump ended before its snapshot was seen")),
-            };
+            break;
         }
         if tokio::time::Instant::now() > deadline {
             return Err(Refusal::failed(format!(
