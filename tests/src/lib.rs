@@ -5,6 +5,8 @@
     reason = "a test that cannot look at its surroundings has to fail, and at once"
 )]
 
+pub mod readers;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ExitStatus};
