@@ -3,6 +3,8 @@
 //! The conversation itself is [`crate::worker::protocol`]; this module only moves lines, watches the process and sees to
 //! it that nothing is left behind.
 
+pub mod files;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -108,6 +110,14 @@ impl Launcher {
         };
         // ssh joins its words with blanks and hands them to a shell there: the path must be one word for that shell.
         let remote = format!("exec {} {WORKER_ARGUMENT}", quote_for_shell(&program.to_string_lossy()));
+        let mut words = self.ssh_words();
+        // A host name from the catalog that begins with a dash must not become an option.
+        words.extend(["--".into(), OsString::from(&host.0), OsString::from(remote)]);
+        words
+    }
+
+    /// The ssh program with its options, the host still to come.
+    fn ssh_words(&self) -> Vec<OsString> {
         let options = [
             "-T",
             "-x",
@@ -119,8 +129,6 @@ impl Launcher {
         ];
         let mut words: Vec<OsString> = vec![self.ssh.clone().into()];
         words.extend(options.iter().map(OsString::from));
-        // A host name from the catalog that begins with a dash must not become an option.
-        words.extend(["--".into(), OsString::from(&host.0), OsString::from(remote)]);
         words
     }
 

@@ -45,16 +45,12 @@ pub static CHECKS: &[Check] = &[
     // From here on what the original does not check.
     ask("-u", relative_directory),
     ask("--verify", verify_and_change),
+    ask("--jobs", |asked| refuse_if(asked.options.int("--jobs").is_some_and(|n| n <= 0), "--jobs must be greater than 0")),
     ask("Data Domain", data_domain_and_netbackup),
 ];
 
 /// Options that the original has and this program has not yet, each with what to do without it.
-#[rustfmt::skip]
-pub static NOT_BUILT: &[(&str, &str)] = &[
-    ("-R", "copy the files into place and name the set with -t"),
-    ("-G", "run the file gp_global_-1_1_<timestamp key> of the set with psql"),
-    ("--restore-stats", "statistics are collected by ANALYZE after the restore"),
-];
+pub static NOT_BUILT: &[(&str, &str)] = &[];
 
 /// Refused as a bad argument.
 fn refuse_if(wrong: bool, text: &str) -> Option<Finding> {

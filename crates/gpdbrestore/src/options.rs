@@ -86,6 +86,22 @@ pub static GROUPS: &[OptionGroup] = &[
         heading: "How the run goes",
         options: &[
             flag(&["-a"], "do not ask for confirmation"),
+            flag(
+                &["--stop-on-error"],
+                "end at the first statement or table that the server refuses",
+            )
+            .of(Origin::Ours),
+            int(
+                &["--jobs"],
+                "N",
+                "make at most N indexes at once, and analyze as many tables, 4 if not said",
+            )
+            .of(Origin::Ours),
+            flag(
+                &["--dry-run"],
+                "look at everything, say what would be done, and change nothing",
+            )
+            .of(Origin::Ours),
             text(
                 &["-d", "--master_data_directory"],
                 "DIRECTORY",

@@ -7,7 +7,8 @@ use gpdump_core::cli::optparse::Parsed;
 use gpdump_core::cli::program::{master_data_directory, verbosity};
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::filter::NameList;
-use gpdump_core::plan::restore_request::{RestoreRequest, WhichSet};
+use gpdump_core::plan::restore::remote::RemotePlace;
+use gpdump_core::plan::restore_request::{Extra, RestoreRequest, WhichSet};
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadPrefix, Prefix, TimestampKey};
 use gpdump_core::words::refusal::Refusal;
@@ -15,6 +16,7 @@ use gpdump_core::words::refusal::Refusal;
 use crate::checks::{CHECKS, NOT_BUILT};
 
 const PARALLEL: usize = 64;
+const JOBS: usize = 4;
 
 /// Checks the options and makes the request of them; beside it the lines that belong into the log either way.
 pub fn resolve(
@@ -30,9 +32,10 @@ pub fn resolve(
 
 fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, Refusal> {
     Ok(RestoreRequest {
-        which: match (options.text("-s"), options.text("-b")) {
-            (Some(database), _) => WhichSet::Latest(database.to_owned()),
-            (_, Some(date)) => WhichSet::Date(date.to_owned()),
+        which: match (options.text("-s"), options.text("-b"), options.text("-R")) {
+            (Some(database), ..) => WhichSet::Latest(database.to_owned()),
+            (_, Some(date), _) => WhichSet::Date(date.to_owned()),
+            (.., Some(place)) => WhichSet::Remote(RemotePlace::parse(place)?),
             _ => WhichSet::Key(timestamp_key(options.text("-t").unwrap_or_default())?),
         },
         master_data_dir: master_data_directory(options, environment)
@@ -58,6 +61,11 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         truncate: options.has("--truncate"),
         change_schema: options.text("--change-schema").map(str::to_owned),
         verify: options.has("--verify"),
+        globals: extra(options.text("-G")),
+        statistics: extra(options.text("--restore-stats")),
+        stop_on_error: options.has("--stop-on-error"),
+        jobs: options.int("--jobs").and_then(|n| n.try_into().ok()).unwrap_or(JOBS),
+        dry_run: options.has("--dry-run"),
         list_tables: options.has("-L"),
         list_backup: options.has("--list-backup"),
         noplan: options.has("--noplan"),
@@ -70,6 +78,14 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
     })
+}
+
+fn extra(word: Option<&str>) -> Extra {
+    match word {
+        None => Extra::No,
+        Some("only") => Extra::Only,
+        Some(_) => Extra::Include,
+    }
 }
 
 /// A list without names does not mean the whole set.
@@ -151,6 +167,11 @@ mod tests {
             truncate: false,
             change_schema: None,
             verify: false,
+            globals: Extra::No,
+            statistics: Extra::No,
+            stop_on_error: false,
+            jobs: 4,
+            dry_run: false,
             list_tables: false,
             list_backup: false,
             noplan: false,

@@ -2,8 +2,9 @@
 
 use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
+use crate::format::statistics::read::ColumnPlace;
 use crate::format::statistics::{ColumnStatistics, TableStatistics, TypeName};
-use crate::words::dialect::Dialect;
+use crate::words::dialect::{Dialect, PartitionCatalog};
 use crate::words::names::QualifiedName;
 
 /// Tables of every kind, partitioned ones and their parts among them.
@@ -83,4 +84,68 @@ pub async fn read_column_statistics(
             Ok(())
         })
         .await
+}
+
+/// A table or a column of the database, and where its statistics stand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatisticsPlace {
+    pub table: QualifiedName,
+    /// `None`: the table itself.
+    pub column: Option<String>,
+    pub place: ColumnPlace,
+}
+
+/// Every user table and each of its columns.
+pub async fn read_places(session: &Session, dialect: &Dialect) -> Result<Vec<StatisticsPlace>, Error> {
+    let collation = if dialect.pg_version.0 >= 90100 {
+        "a.attcollation"
+    } else {
+        "0"
+    };
+    let partitioned = match dialect.partitions {
+        PartitionCatalog::PgPartitionRule => {
+            "EXISTS (SELECT 1 FROM pg_catalog.pg_partition p WHERE p.parrelid = c.oid)"
+        }
+        PartitionCatalog::Declarative | PartitionCatalog::None => "c.relkind = 'p'",
+    };
+    // Number 0 stands for the table.
+    let sql = format!(
+        "SELECT n.nspname, c.relname, a.attname, c.oid, coalesce(a.attnum, 0), coalesce({collation}, 0), {partitioned} \
+         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+         WHERE {TABLES} AND {USER_SCHEMAS}"
+    );
+    let mut places = Vec::new();
+    let mut known = std::collections::HashSet::new();
+    session
+        .for_each_row(&sql, "reading where statistics go", |row| {
+            let number = |at: usize| row.get(at).unwrap_or_default();
+            let (Some(schema), Some(name), Ok(relation)) = (row.get(0), row.get(1), number(3).parse()) else {
+                return Ok(());
+            };
+            let table = QualifiedName::new(schema, name);
+            let place = ColumnPlace {
+                relation,
+                number: number(4).parse().unwrap_or_default(),
+                collation: number(5).parse().unwrap_or_default(),
+                partitioned: row.get(6) == Some("t"),
+            };
+            if known.insert(relation) {
+                places.push(StatisticsPlace {
+                    table: table.clone(),
+                    column: None,
+                    place,
+                });
+            }
+            if let Some(column) = row.get(2) {
+                places.push(StatisticsPlace {
+                    table,
+                    column: Some(column.to_owned()),
+                    place,
+                });
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(places)
 }

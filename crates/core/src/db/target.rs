@@ -351,6 +351,39 @@ pub async fn analyze(session: &Session, table: &QualifiedName) -> Result<(), Err
         .await
 }
 
+/// Tables that ANALYZE of a database would look at: partitions are looked at with their table.
+pub async fn read_analyzed_tables(session: &Session, dialect: &Dialect) -> Result<Vec<QualifiedName>, Error> {
+    let not_a_part = match dialect.partitions {
+        PartitionCatalog::PgPartitionRule => {
+            " AND NOT EXISTS (SELECT 1 FROM pg_catalog.pg_partition_rule r WHERE r.parchildrelid = c.oid)"
+        }
+        PartitionCatalog::Declarative => " AND NOT c.relispartition",
+        PartitionCatalog::None => "",
+    };
+    let has_rows = match dialect.has_relstorage {
+        true => " AND c.relstorage IN ('h', 'a', 'c')",
+        false => "",
+    };
+    let sql = format!(
+        "SELECT n.nspname, c.relname FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relkind IN ('r', 'm', 'p') AND {USER_SCHEMAS}{not_a_part}{has_rows} ORDER BY c.relpages DESC, 1, 2"
+    );
+    let mut tables = names(session, &sql, "looking for tables to analyze").await?;
+    // Of the catalog those that grew with the restore.
+    let catalogs = [
+        "pg_class",
+        "pg_attribute",
+        "pg_type",
+        "pg_proc",
+        "pg_depend",
+        "pg_index",
+        "pg_constraint",
+    ];
+    tables.extend(catalogs.map(|name| QualifiedName::new("pg_catalog", name)));
+    Ok(tables)
+}
+
 /// Makes a schema.
 pub async fn create_schema(session: &Session, name: &str) -> Result<(), Error> {
     session

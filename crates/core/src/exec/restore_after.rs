@@ -1,6 +1,7 @@
 //! What follows the data: row counts of append-optimized tables on the master, ANALYZE.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::db::{Session, error_chain, target};
 use crate::words::dialect::Dialect;
@@ -47,39 +48,51 @@ pub async fn touch_ao_tables(
     Ok(())
 }
 
-/// ANALYZE of the whole database; whether it was done.
-pub async fn analyze_database(session: &Session, database: &str) -> bool {
+/// ANALYZE of the whole database, in all sessions; a sentence for each table that could not be.
+pub async fn analyze_database(sessions: &[&Session], dialect: &Dialect, database: &str) -> Vec<String> {
     tracing::info!("Commencing analyze of {database} database, please wait");
-    match session
-        .run("ANALYZE", &format!("analyzing database \"{database}\""))
-        .await
-    {
-        Ok(()) => {
-            tracing::info!("Analyze of {database} completed without error");
-            true
-        }
-        Err(error) => {
-            tracing::warn!("Issue with analyze of {database} database");
-            tracing::warn!("{}", error_chain(&error));
-            false
-        }
+    let tables = match sessions.first() {
+        Some(session) => target::read_analyzed_tables(session, dialect).await,
+        None => Ok(Vec::new()),
+    };
+    let errors = match tables {
+        Ok(tables) => analyze(sessions, &tables).await,
+        Err(error) => vec![error_chain(&error)],
+    };
+    match errors.is_empty() {
+        true => tracing::info!("Analyze of {database} completed without error"),
+        false => tracing::warn!("Issue with analyze of {database} database"),
     }
+    errors
 }
 
-/// ANALYZE of these tables; whether all of it was done.
-pub async fn analyze_tables(session: &Session, database: &str, tables: &[QualifiedName]) -> bool {
+/// ANALYZE of these tables; a sentence for each that could not be.
+pub async fn analyze_tables(sessions: &[&Session], database: &str, tables: &[QualifiedName]) -> Vec<String> {
     tracing::info!("Commencing analyze of restored tables in '{database}' database, please wait");
-    for table in tables {
-        if let Err(error) = target::analyze(session, table).await {
-            tracing::warn!("Restore of '{database}' database succeeded but 'ANALYZE' of restored tables failed");
-            tracing::warn!(
-                "Please run ANALYZE manually on restored tables. Failure to run ANALYZE might result in poor database \
-                 performance"
-            );
-            tracing::warn!("{}", error_chain(&error));
-            return false;
-        }
+    let errors = analyze(sessions, tables).await;
+    if errors.is_empty() {
+        tracing::info!("'Analyze' of restored tables in '{database}' database completed without error");
+    } else {
+        tracing::warn!("Restore of '{database}' database succeeded but 'ANALYZE' of restored tables failed");
+        tracing::warn!(
+            "Please run ANALYZE manually on restored tables. Failure to run ANALYZE might result in poor database \
+             performance"
+        );
     }
-    tracing::info!("'Analyze' of restored tables in '{database}' database completed without error");
-    true
+    errors
+}
+
+/// Each session takes one table after the other.
+async fn analyze(sessions: &[&Session], tables: &[QualifiedName]) -> Vec<String> {
+    let next = AtomicUsize::new(0);
+    let workers = sessions.iter().map(|session| async {
+        let mut errors = Vec::new();
+        while let Some(table) = tables.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Err(error) = target::analyze(session, table).await {
+                errors.push(error_chain(&error));
+            }
+        }
+        errors
+    });
+    futures_util::future::join_all(workers).await.concat()
 }

@@ -18,6 +18,8 @@ use crate::words::refusal::Refusal;
 use crate::worker::protocol::{Event, LogLevel, Request};
 use crate::worker::restore_segment::{RestoreEvent, RestoreStart, TableTrouble};
 
+const STOPPED: &str = "the restore was ended at its first error, as --stop-on-error asks";
+
 /// Looking for files, all hosts together.
 const FIND_LIMIT: Duration = Duration::from_secs(300);
 /// Writing status files, all hosts together.
@@ -53,6 +55,8 @@ pub struct LoadOutcome {
     pub rows: HashMap<QualifiedName, u64>,
     /// Tables that something was said about already.
     pub troubled: BTreeSet<QualifiedName>,
+    /// Those of them that a server refused.
+    pub refused: BTreeSet<QualifiedName>,
 }
 
 impl LoadOutcome {
@@ -134,7 +138,13 @@ impl RestoreFleet {
     }
 
     /// Loads all files; returns when each of them has been loaded or has failed.
-    pub async fn load(&mut self, jobs: BTreeMap<HostName, RestoreStart>, board: &ProgressBoard) -> LoadOutcome {
+    /// With `stops` the first table that is refused ends it for all.
+    pub async fn load(
+        &mut self,
+        jobs: BTreeMap<HostName, RestoreStart>,
+        stops: bool,
+        board: &ProgressBoard,
+    ) -> LoadOutcome {
         let mut outcome = LoadOutcome::default();
         let mut waiting: Vec<BTreeSet<ContentId>> = vec![BTreeSet::new(); self.hosts.len()];
         for (at, host) in self.hosts.iter().enumerate() {
@@ -151,6 +161,14 @@ impl RestoreFleet {
                     figures.bytes += bytes;
                 }),
                 Ok(Event::Restore(event)) => {
+                    if stops && matches!(event, RestoreEvent::TableFailed { .. }) {
+                        outcome.take(event);
+                        for content in waiting.into_iter().flatten() {
+                            outcome.files.entry(content).or_default().failure = Some(STOPPED.to_owned());
+                        }
+                        // The workers are told by the end of their input, soon.
+                        return outcome;
+                    }
                     if let Some(done) = outcome.take(event) {
                         waiting[host].remove(&done);
                         board.update(|figures| figures.segments_done += 1);
@@ -253,6 +271,9 @@ impl LoadOutcome {
                 match trouble {
                     TableTrouble::Refused => file.refused.push(message),
                     TableTrouble::RowCount => file.miscounted.push(message),
+                }
+                if trouble == TableTrouble::Refused {
+                    self.refused.insert(table.clone());
                 }
                 self.troubled.insert(table);
                 None

@@ -3,6 +3,8 @@
 //! An error does not stop it: the statement's entry is named and the next one is run, as psql would. What psql would do
 //! beyond SQL (`\connect`, `\!`) is never done.
 
+mod is_there;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::db::{Error, Session, error_chain};
@@ -30,6 +32,8 @@ pub struct ScriptContext<'a> {
     pub partial: bool,
     /// The set is one of chosen tables: what it makes for them, a database that has such tables has already.
     pub filtered_set: bool,
+    /// Nothing is run behind an error.
+    pub stops: bool,
     pub batches: Batches,
 }
 
@@ -57,6 +61,19 @@ pub struct ScriptOutcome {
     pub statements: u64,
     /// What the server refused to make.
     pub not_restored: Vec<NotRestored>,
+    /// Tables that are not there, or not whole.
+    pub failed_tables: BTreeSet<QualifiedName>,
+}
+
+impl ScriptOutcome {
+    /// Takes in what came of another part.
+    pub fn add(&mut self, part: ScriptOutcome) {
+        self.errors.extend(part.errors);
+        self.existing_tables.extend(part.existing_tables);
+        self.statements += part.statements;
+        self.not_restored.extend(part.not_restored);
+        self.failed_tables.extend(part.failed_tables);
+    }
 }
 
 /// The encoding that a script says that it is in.
@@ -87,6 +104,9 @@ pub async fn run_script(
     for (at, item) in script.items().enumerate() {
         if !(context.fresh && is_for_drops(script, at, &item)) {
             runner.item(item).await?;
+        }
+        if context.stops && !runner.outcome.errors.is_empty() {
+            return Ok(runner.outcome);
         }
     }
     runner.flush().await?;
@@ -207,6 +227,9 @@ impl<'a> Runner<'a> {
         }
         for (text, entry) in &pending {
             self.run_one(text, *entry).await?;
+            if self.context.stops && !self.outcome.errors.is_empty() {
+                break;
+            }
         }
         Ok(())
     }
@@ -233,6 +256,14 @@ impl<'a> Runner<'a> {
                 Err(Refusal::failed(error_chain(&error)))
             }
             Err(error) => {
+                if self.context.filtered_set
+                    && let Some(entry) = entry
+                    && is_there::same(self.session, entry, text, error.code().unwrap_or_default()).await
+                {
+                    tracing::info!("{}: it exists and stays as it is", self.name_of(Some(entry)));
+                    self.passed_over = Some(entry.span.start);
+                    return Ok(());
+                }
                 match self.is_of_missing(text, entry, error.code().unwrap_or_default()) {
                     Some(at) => self.also_missing(at, text),
                     None => self.refused(text, entry, &error),
@@ -295,6 +326,13 @@ impl<'a> Runner<'a> {
                     self.outcome
                         .existing_tables
                         .insert(QualifiedName::new(schema, &entry.name));
+                } else if let Some(entry) = entry {
+                    let table = match (&entry.kind, &entry.schema) {
+                        (EntryKind::Table, Some(schema)) => Some(QualifiedName::new(schema, &entry.name)),
+                        _ => host_of(self.script, entry)
+                            .map(|host| QualifiedName::new(host.object.schema, host.object.name)),
+                    };
+                    self.outcome.failed_tables.extend(table);
                 }
                 self.keep_for_later(text, entry, &message);
                 self.outcome.errors.push(message);
@@ -386,7 +424,8 @@ fn is_already_there(code: &str) -> bool {
     matches!(code, "42P07" | "42710" | "42723" | "42P06")
 }
 
-/// What dumps of chosen tables hold because the tables need it, and not because anybody asked for it.
+/// What dumps of chosen tables hold because the tables need it, and not because anybody asked for it. Types are looked at
+/// more closely: one of another kind, or a table of that name, is not what the tables need.
 fn is_for_others(kind: &EntryKind) -> bool {
     use EntryKind as Kind;
     matches!(
@@ -396,7 +435,6 @@ fn is_for_others(kind: &EntryKind) -> bool {
             | Kind::Cast
             | Kind::Collation
             | Kind::Conversion
-            | Kind::Domain
             | Kind::Extension
             | Kind::ForeignDataWrapper
             | Kind::Function
@@ -413,7 +451,6 @@ fn is_for_others(kind: &EntryKind) -> bool {
             | Kind::TextSearchParser
             | Kind::TextSearchTemplate
             | Kind::Transform
-            | Kind::Type
     )
 }
 

@@ -6,6 +6,7 @@ pub mod data_check;
 pub mod database_acl;
 pub mod ddl_split;
 pub mod email_file;
+pub mod global_objects;
 pub mod heap_state;
 pub mod increments;
 pub mod index;

@@ -17,6 +17,8 @@
 //! `'{1,2}'::int4[]` for a column of type `anyarray`; there the values are `array_in('{1,2}', 'int4'::regtype, -1)`, which
 //! can say arrays of arrays too.
 
+pub mod read;
+
 use std::fmt::Write;
 
 use crate::words::dialect::PgVersion;
@@ -54,7 +56,8 @@ impl StatisticsLayout {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TableStatistics {
     pub table: QualifiedName,
-    pub pages: u64,
+    /// -1 for a partitioned table that was analyzed (PostgreSQL 14).
+    pub pages: i64,
     /// Whole rows.
     pub rows: u64,
 }

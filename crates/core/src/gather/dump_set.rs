@@ -19,6 +19,19 @@ use crate::worker::hex;
 /// Finds the set under a root (`-u` or the master's data directory), reads its report and manifest, and refuses what is
 /// not whole.
 pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
+    let set = read_set(root, prefix, key)?;
+    let master_dump = set.directory.join(set.names.of_master(DumpFileKind::Dump));
+    if !exists(&master_dump) {
+        return Err(Refusal::known(format!(
+            "Unable to find {}. Skipping restore.",
+            master_dump.display()
+        )));
+    }
+    Ok(set)
+}
+
+/// The same for a restore that runs no definitions and loads no rows: the files of those may be gone.
+pub fn read_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
     let directory = dump_directory(root, key);
     let names = |naming, compression| SetNames {
         prefix: prefix.clone(),
@@ -56,13 +69,6 @@ pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<
         manifest,
         segments,
     };
-    let master_dump = set.directory.join(set.names.of_master(DumpFileKind::Dump));
-    if !exists(&master_dump) {
-        return Err(Refusal::known(format!(
-            "Unable to find {}. Skipping restore.",
-            master_dump.display()
-        )));
-    }
     if set.segments.is_empty() {
         return Err(Refusal::failed(format!(
             "report file {} names no segment, so nobody can tell which data files belong to the set",
@@ -106,6 +112,15 @@ pub fn check_master_files(set: &DumpSet) -> Result<(), Refusal> {
         warn!("{refusal}; a restore can do without this file");
     }
     Ok(())
+}
+
+/// Checks one of the master's files against the manifest.
+pub fn check_master_file(set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
+    let mut problems = master_files_problems(set).into_iter();
+    match problems.find(|(of, _)| *of == kind) {
+        Some((_, refusal)) => Err(refusal),
+        None => Ok(()),
+    }
 }
 
 /// The master's files that are not what the manifest lists, the report left out: it is written again when something goes

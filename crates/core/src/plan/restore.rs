@@ -5,10 +5,12 @@
 pub mod chain;
 pub mod choice;
 pub mod inventory;
+pub mod lanes;
 mod mentions;
 pub mod moves;
 pub mod parts;
 pub mod places;
+pub mod remote;
 pub mod routes;
 
 use std::path::PathBuf;
@@ -72,6 +74,8 @@ pub struct DataFile {
     pub dbid: DbId,
     pub host: HostName,
     pub path: PathBuf,
+    /// As it lies there, in bytes.
+    pub size: u64,
     pub sha256: Option<String>,
 }
 

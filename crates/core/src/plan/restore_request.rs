@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::filter::NameList;
+use super::restore::remote::RemotePlace;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
 
@@ -18,6 +19,19 @@ pub enum WhichSet {
     Date(String),
     /// `-s`: the newest of this database.
     Latest(String),
+    /// `-R`: one that lies on another host.
+    Remote(RemotePlace),
+}
+
+/// Whether something beside the tables is restored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Extra {
+    #[default]
+    No,
+    Include,
+    /// And no table.
+    Only,
 }
 
 /// Everything that one run of `gpdbrestore` was asked for.
@@ -45,6 +59,16 @@ pub struct RestoreRequest {
     pub change_schema: Option<String>,
     /// `--verify`: only read the files of the set and say what could be restored.
     pub verify: bool,
+    /// `-G`: roles, queues and what else the cluster has.
+    pub globals: Extra,
+    /// `--restore-stats`: what the planner knew.
+    pub statistics: Extra,
+    /// End at the first statement or table that the server refuses.
+    pub stop_on_error: bool,
+    /// Most indexes made, and tables analyzed, at the same time; at least 1.
+    pub jobs: usize,
+    /// Say what would be done, and change nothing.
+    pub dry_run: bool,
     /// `-L`: only list the tables of the set.
     pub list_tables: bool,
     /// Only tell which sets are needed.
@@ -72,6 +96,11 @@ impl RestoreRequest {
     /// Not all of the set is asked for.
     pub fn selects(&self) -> bool {
         !self.tables.names.is_empty() || !self.schemas.names.is_empty()
+    }
+
+    /// No table is asked for, and no definition.
+    pub fn only_extras(&self) -> bool {
+        self.globals == Extra::Only || self.statistics == Extra::Only
     }
 
     /// The definitions before and behind the data are phases of their own, in the log.

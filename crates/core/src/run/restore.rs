@@ -6,6 +6,10 @@
 mod chain;
 mod database;
 mod definitions;
+mod dry_run;
+mod extras;
+mod failed_tables;
+mod fetch;
 mod lines;
 mod rows;
 mod scene;
@@ -21,7 +25,10 @@ use std::collections::BTreeSet;
 use chrono::NaiveDateTime;
 use tokio_util::sync::CancellationToken;
 
+use self::chain::Chain;
 use self::definitions::{Definitions, FirstSteps, parse_script};
+use self::extras::Extras;
+use self::fetch::{Fetched, fetch};
 use self::lines::{EnginePlace, Phase};
 use self::rows::Wanted;
 use self::scene::{Scene, write_records};
@@ -30,13 +37,15 @@ use self::stops::Stops;
 use self::verdict::{tell_end_of_load, tell_end_of_phase, verdict};
 use self::which::{find_key, list_tables};
 use super::{Telling, refusal_of};
-use crate::exec::restore_fleet::LoadOutcome;
+use crate::db::Session;
+use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
 use crate::format::report::BackupType;
 use crate::format::run_report::RestoreBody;
 use crate::gather::cluster::{master_address, read_surroundings};
 use crate::gather::dump_set;
-use crate::plan::restore_request::RestoreRequest;
+use crate::plan::restore::DataFile;
+use crate::plan::restore_request::{RestoreRequest, WhichSet};
 use crate::store::pipe::is_pipe;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
@@ -102,27 +111,48 @@ where
     let around = read_surroundings(&address, &environment.host_full)
         .await
         .map_err(|error| refusal_of(&error))?;
+    let at_place;
+    let (request, key) = match &request.which {
+        WhichSet::Remote(place) => {
+            let Questions { confirm, choose } = &questions;
+            let key = match fetch(environment, request, place, &around, confirm, choose).await? {
+                Fetched::Set(key) => key,
+                Fetched::Told => return Ok(Exit::Ok),
+                Fetched::Aborted => {
+                    tracing::info!("User abort requested, Exiting...");
+                    return Ok(Exit::Aborted);
+                }
+            };
+            at_place = RestoreRequest {
+                backup_root: Some(place.root.clone()),
+                // Asked and answered.
+                confirm: false,
+                ..request.clone()
+            };
+            (&at_place, Some(key))
+        }
+        _ => (request, None),
+    };
     let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
-    let key = find_key(root, request, &questions.choose).await?;
-    let set = dump_set::read_dump_set(root, &request.prefix, key)?;
+    let key = match key {
+        Some(key) => key,
+        None => find_key(root, request, &questions.choose).await?,
+    };
+    let set = match request.only_extras() {
+        true => dump_set::read_set(root, &request.prefix, key)?,
+        false => dump_set::read_dump_set(root, &request.prefix, key)?,
+    };
     told::of_set(told, &set, std::iter::empty());
     if request.list_tables {
         told.listed = list_tables(&set)?;
         return Ok(Exit::Ok);
     }
-    let chain = chain::read(root, request, &set)?;
+    let chain = match request.only_extras() {
+        true => Chain::default(),
+        false => chain::read(root, request, &set)?,
+    };
+    let extras = Extras::read(request, &set)?;
     told::of_set(told, &set, chain.plan.iter().map(|line| line.key));
-    if request.list_backup {
-        for line in lines::parameters(request, &set, &around.cluster, &[]) {
-            tracing::info!("{line}");
-        }
-        chain.write_plan(&set);
-        for line in lines::needed_sets(set.names.key, chain.plan.iter().map(|line| line.key)) {
-            tracing::info!("{line}");
-        }
-        told.listed = told.sets.iter().map(ToString::to_string).collect();
-        return Ok(Exit::Ok);
-    }
     let mut scene = Scene {
         environment,
         request,
@@ -136,6 +166,57 @@ where
         board,
     };
     told.database = Some(scene.database.clone());
+    if request.list_backup {
+        list_backup(&scene);
+        told.listed = told.sets.iter().map(ToString::to_string).collect();
+        return Ok(Exit::Ok);
+    }
+    if request.only_extras() {
+        return extras::restore_only(&scene, &extras, questions.confirm).await;
+    }
+    let Some(ready) = look(&mut scene, extras, &questions.confirm).await? else {
+        tracing::info!("User abort requested, Exiting...");
+        return Ok(Exit::Aborted);
+    };
+    told.notes.clone_from(&ready.first_steps.notes);
+    match request.dry_run {
+        true => dry_run::tell(&scene, ready).await,
+        false => change(&scene, ready, now, told).await,
+    }
+}
+
+/// `--list-backup`
+fn list_backup(scene: &Scene<'_>) {
+    let (set, plan) = (&scene.set, &scene.chain.plan);
+    for line in lines::parameters(scene.request, set, &scene.around.cluster, &[]) {
+        tracing::info!("{line}");
+    }
+    scene.chain.write_plan(set);
+    for line in lines::needed_sets(set.names.key, plan.iter().map(|line| line.key)) {
+        tracing::info!("{line}");
+    }
+}
+
+/// Everything that is known when nothing has been changed yet.
+struct Ready {
+    maintenance: Session,
+    extras: Extras,
+    definitions: Definitions,
+    selection: Option<Selection>,
+    /// What the database had before.
+    present: Present,
+    first_steps: FirstSteps,
+    fleet: RestoreFleet,
+    /// The data files of the set itself.
+    files: Vec<DataFile>,
+}
+
+/// Reads and checks, and asks in between. `None`: the answer was no.
+async fn look<C>(scene: &mut Scene<'_>, extras: Extras, confirm: &C) -> Result<Option<Ready>, Refusal>
+where
+    C: AsyncFn() -> Result<bool, Refusal>,
+{
+    let request = scene.request;
     let maintenance = scene.open("template1").await?;
     let exists = scene.database_exists(&maintenance).await?;
     scene.created = !exists;
@@ -180,12 +261,14 @@ where
         selection.check_schema(&present, fresh, request.redirect.as_deref())?;
     }
     let named = selection.as_ref().map(Selection::named).unwrap_or_default();
-    for line in lines::parameters(request, &scene.set, &scene.around.cluster, &named) {
-        tracing::info!("{line}");
+    // Of a set that was fetched they were shown before that.
+    if !matches!(request.which, WhichSet::Remote(_)) {
+        for line in lines::parameters(request, &scene.set, &scene.around.cluster, &named) {
+            tracing::info!("{line}");
+        }
     }
-    if request.confirm && !(questions.confirm)().await? {
-        tracing::info!("User abort requested, Exiting...");
-        return Ok(Exit::Aborted);
+    if request.confirm && !request.dry_run && !confirm().await? {
+        return Ok(None);
     }
 
     let mut definitions = match early {
@@ -197,12 +280,12 @@ where
     if let Some(selection) = &selection {
         first_steps = definitions.cut(selection, &present, &scene.database, fresh)?;
     }
-    told.notes.clone_from(&first_steps.notes);
     definitions
         .translate(&scene.set, &maintenance, &scene.around.dialect)
         .await?;
-    let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
-    let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
+    // Both are whole, or nothing is changed.
+    parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
+    parse_script(&definitions.post_data, &definitions.post_data_path)?;
     let mut fleet = scene.start_fleet().await?;
     let mut files = Vec::new();
     if !request.metadata_only {
@@ -212,17 +295,53 @@ where
             member.files = scene.find_files(&member.set, &mut fleet).await?;
         }
         scene.chain.older = older;
+    }
+    Ok(Some(Ready {
+        maintenance,
+        extras,
+        definitions,
+        selection,
+        present,
+        first_steps,
+        fleet,
+        files,
+    }))
+}
+
+/// Does it.
+async fn change(
+    scene: &Scene<'_>,
+    ready: Ready,
+    now: fn() -> NaiveDateTime,
+    told: &mut RestoreBody,
+) -> Result<Exit, Refusal> {
+    let Ready {
+        maintenance,
+        extras,
+        definitions,
+        selection,
+        present,
+        first_steps,
+        mut fleet,
+        files,
+    } = ready;
+    let request = scene.request;
+    let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
+    let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
+    if !request.metadata_only {
         scene.chain.write_plan(&scene.set);
     }
-
-    stops.changing(&scene.database);
+    scene.stops.changing(&scene.database);
     let mut master = MasterOutcome {
-        errors: scene
-            .prepare_database(&maintenance, definitions.cdatabase.as_ref())
-            .await?,
+        errors: extras.restore_globals(scene, &maintenance).await?,
         not_restored: Vec::new(),
         failure: None,
     };
+    master.errors.extend(
+        scene
+            .prepare_database(&maintenance, definitions.cdatabase.as_ref())
+            .await?,
+    );
     maintenance.close().await;
     let report_directory = scene.report_directory();
     if !scene.set.names.prefix.is_empty() {
@@ -230,9 +349,9 @@ where
     }
     let engine = |phase: Phase<'_>| {
         let place = EnginePlace {
-            host: &environment.host_full,
+            host: &scene.environment.host_full,
             port: scene.around.cluster.master().port,
-            user: &environment.user,
+            user: &scene.environment.user,
             database: &scene.database,
             report_directory: report_directory.as_deref(),
         };
@@ -262,6 +381,7 @@ where
     }
     let mut load = LoadOutcome::default();
     let mut existing = BTreeSet::new();
+    let mut failed = BTreeSet::new();
     if !scene.rows_only() {
         let outcome = scene
             .run_definitions(
@@ -276,11 +396,13 @@ where
             Ok(outcome) => {
                 master.errors.extend(outcome.errors);
                 master.not_restored.extend(outcome.not_restored);
+                failed.extend(outcome.failed_tables);
                 existing = outcome.existing_tables;
             }
             Err(failure) => master.failure = Some(failure.text),
         }
     }
+    stop_at_error(request, &mut master);
     if has_phases && master.failure.is_none() {
         tell_end_of_phase(&master);
         tracing::info!("Expanding parent partitions if any in table filter");
@@ -321,13 +443,16 @@ where
             Ok(outcome) => {
                 master.errors.extend(outcome.errors);
                 master.not_restored.extend(outcome.not_restored);
+                failed.extend(outcome.failed_tables);
             }
             Err(failure) => master.failure = Some(failure.text),
         }
+        stop_at_error(request, &mut master);
     }
     let directory = report_directory.as_deref().unwrap_or(&request.master_data_dir);
     let rest = directory.join(scene.set.names.of_set(DumpFileKind::RestoreRest));
     definitions.tell_missing(&mut master, &rest);
+    failed_tables::tell(scene, selection.as_ref(), failed, &load, directory);
     let arguments = engine(Phase::Single);
     let records = restore_records::compose(Records {
         set: &scene.set,
@@ -347,7 +472,18 @@ where
     fleet.stop().await;
     told::of_end(told, &master, &load);
     let exit = verdict(&master, &load)?;
-    scene.finish(&session, selection.as_ref()).await?;
+    let mut errors = scene.finish(&session, selection.as_ref()).await?;
+    errors.extend(extras.restore_statistics(scene, &session, selection.as_ref()).await?);
     session.close().await;
-    Ok(exit)
+    Ok(match extras::tell_errors(&errors) {
+        Exit::Ok => exit,
+        worse => worse,
+    })
+}
+
+/// `--stop-on-error`: nothing is done behind an error.
+fn stop_at_error(request: &RestoreRequest, master: &mut MasterOutcome) {
+    if request.stop_on_error && !master.errors.is_empty() && master.failure.is_none() {
+        master.failure = Some("the restore was ended at its first error, as --stop-on-error asks".to_owned());
+    }
 }

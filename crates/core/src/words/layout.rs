@@ -85,6 +85,8 @@ pub enum DumpFileKind {
     RestorePlan,
     /// What could not be made, as the set defines it.
     RestoreRest,
+    /// Tables that a restore did not bring back whole.
+    FailedTables,
 }
 
 struct Shape {
@@ -140,6 +142,7 @@ const SHAPES: &[Shape] = &[
     shape(DumpFileKind::RestoreStatus, "restore_status", true, "", false),
     shape(DumpFileKind::RestorePlan, "restore", false, "_plan", false),
     shape(DumpFileKind::RestoreRest, "restore", false, "_not_restored.sql", false),
+    shape(DumpFileKind::FailedTables, "restore", false, "_failed_tables", false),
 ];
 
 /// The name of one file: all that its text is made of.

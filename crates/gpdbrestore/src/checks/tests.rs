@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use gpdump_core::cli::checks::{refuse_not_built, run};
+use gpdump_core::cli::checks::run;
 use gpdump_core::cli::optparse::{Parsed, parse};
 use gpdump_core::words::environment::{Environment, PgEnvironment};
 use gpdump_core::words::refusal::RefusalClass;
@@ -201,6 +201,7 @@ fn every_check_speaks_the_words_of_the_original() {
             F,
             "Cannot specify --verify and -e together",
         ),
+        ("--jobs", "-t 1 --jobs 0", A, "--jobs must be greater than 0"),
     ];
     for (number, line, class, text) in cases {
         let words: Vec<&str> = line.split(' ').collect();
@@ -260,11 +261,6 @@ fn what_is_not_there_is_refused_with_a_way_out() {
             .unwrap()
             .1
             .contains("-u DIRECTORY")
-    );
-    let refusal = refuse_not_built(NOT_BUILT, &parsed(&["-t", "1", "-a", "-G", "only", "-m"])).unwrap_err();
-    assert_eq!(
-        refusal.text,
-        "option -G is not built yet: run the file gp_global_-1_1_<timestamp key> of the set with psql"
     );
     let names: Vec<&str> = GROUPS
         .iter()

@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use self::objects::Objects;
 use self::statements::owner_of_sequence;
+pub(crate) use self::statements::referred_table;
 use super::choice::Choice;
 use super::inventory::Inventory;
 use crate::format::ddl_split::choose::{host_of, kept};

@@ -98,6 +98,11 @@ pub fn choose_each(
                 dbid: segment.dbid,
                 host: place.host.clone(),
                 path: place.directory.join(&place.name),
+                size: found
+                    .get(&(place.host.clone(), place.directory.clone(), place.name.clone()))
+                    .copied()
+                    .flatten()
+                    .unwrap_or_default(),
                 sha256: segment.sha256.clone(),
             }),
             None => {

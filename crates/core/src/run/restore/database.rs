@@ -8,6 +8,7 @@ use crate::db::{Session, target};
 use crate::exec::{restore_after, restore_database};
 use crate::format::cdatabase::Cdatabase;
 use crate::gather::dump_set;
+use crate::plan::restore_request::Extra;
 use crate::run::refusal_of;
 use crate::words::layout::DumpFileKind;
 use crate::words::refusal::Refusal;
@@ -76,7 +77,12 @@ impl Scene<'_> {
         Ok(())
     }
 
-    pub(super) async fn finish(&self, session: &Session, selection: Option<&Selection>) -> Result<(), Refusal> {
+    /// Returns a sentence for each table that could not be analyzed.
+    pub(super) async fn finish(
+        &self,
+        session: &Session,
+        selection: Option<&Selection>,
+    ) -> Result<Vec<String>, Refusal> {
         // The settings of the set's files end here.
         session
             .run("RESET ALL; SET statement_timeout = 0", "going on after the restore")
@@ -98,22 +104,31 @@ impl Scene<'_> {
         }
         // There is nothing to be counted.
         if self.request.metadata_only {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        match selection {
-            _ if !self.request.analyze => {
-                for line in lines::ANALYZE_BYPASSED {
-                    tracing::warn!("{line}");
-                }
-            }
-            Some(selection) if !selection.heads().is_empty() => {
-                restore_after::analyze_tables(session, &self.database, &selection.heads()).await;
-            }
-            Some(_) => {}
-            None => {
-                restore_after::analyze_database(session, &self.database).await;
-            }
+        let heads = selection.map(Selection::heads);
+        // The planner is told what it knew.
+        if self.request.statistics != Extra::No {
+            return Ok(Vec::new());
         }
-        Ok(())
+        if !self.request.analyze {
+            for line in lines::ANALYZE_BYPASSED {
+                tracing::warn!("{line}");
+            }
+            return Ok(Vec::new());
+        }
+        if heads.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        let others = self.open_more(heads.as_ref().map_or(usize::MAX, Vec::len)).await;
+        let sessions: Vec<&Session> = std::iter::once(session).chain(&others).collect();
+        let errors = match &heads {
+            Some(heads) => restore_after::analyze_tables(&sessions, &self.database, heads).await,
+            None => restore_after::analyze_database(&sessions, &self.around.dialect, &self.database).await,
+        };
+        for other in others {
+            other.close().await;
+        }
+        Ok(errors)
     }
 }

@@ -97,6 +97,15 @@ impl Definitions {
         Ok(())
     }
 
+    /// What this server cannot have, a sentence each.
+    pub(super) fn left_out(&self) -> Vec<String> {
+        let translator = self.translator.iter();
+        translator
+            .flat_map(|translator| translator.left_out())
+            .map(NotRestored::sentence)
+            .collect()
+    }
+
     /// Adds to the errors of a run what was not tried, and says where all that is missing can be read.
     pub(super) fn tell_missing(&self, master: &mut MasterOutcome, file: &Path) {
         let Some(translator) = &self.translator else { return };

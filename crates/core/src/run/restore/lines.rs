@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::format::report::BackupType;
 use crate::plan::restore::DumpSet;
-use crate::plan::restore_request::{RestoreRequest, WhichSet};
+use crate::plan::restore_request::{Extra, RestoreRequest, WhichSet};
 use crate::words::cluster::{Cluster, FaultTolerance};
 use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DUMP_DIR, FileNaming};
@@ -57,8 +57,13 @@ pub fn parameters(request: &RestoreRequest, set: &DumpSet, cluster: &Cluster, ta
     );
     if !tables.is_empty() {
         lines.push(method("Specific table restore"));
-    } else if let WhichSet::Date(_) = request.which {
+    } else if let WhichSet::Date(_) | WhichSet::Remote(_) = request.which {
         lines.push(method("Restore specific date"));
+    }
+    if let WhichSet::Remote(place) = &request.which {
+        lines.push(method("Remote host"));
+        lines.push(format!("Recovery hostname          = {}", place.host));
+        lines.push(format!("Remote recovery path       = {}", place.directory.display()));
     }
     lines.extend(
         request
@@ -75,7 +80,7 @@ pub fn parameters(request: &RestoreRequest, set: &DumpSet, cluster: &Cluster, ta
             "Restore compressed dump    = {}",
             on(set.names.compression == Compression::Gzip)
         ),
-        "Restore global objects     = Off".to_owned(),
+        format!("Restore global objects     = {}", on(request.globals != Extra::No)),
         format!(
             "Array fault tolerance      = {}",
             match cluster.fault_tolerance() {
@@ -210,6 +215,11 @@ mod tests {
             truncate: false,
             change_schema: None,
             verify: false,
+            globals: Extra::No,
+            statistics: Extra::No,
+            stop_on_error: false,
+            jobs: 4,
+            dry_run: false,
             list_tables: false,
             list_backup: false,
             noplan: false,

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::scene::Scene;
 use super::selection::Selection;
+use crate::db::target::Truncation;
 use crate::db::{Session, target};
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::plan::restore::routes::Routes;
@@ -67,10 +68,10 @@ impl Scene<'_> {
             bytes_total: self.expected_bytes(&routes),
             ..Figures::default()
         });
-        *load = fleet
-            .load(self.jobs(files, &routes, wanted.selection), self.board)
-            .await;
+        let jobs = self.jobs(files, &routes, wanted.selection);
+        *load = fleet.load(jobs, self.request.stop_on_error, self.board).await;
         self.board.end();
+        self.empty_again(session, &existing, wanted.selection, load).await;
         if load.all_read() {
             let mut differences = compare_rows(&self.set, None, &routes, load);
             for older in &self.chain.older {
@@ -108,6 +109,43 @@ impl Scene<'_> {
             }
         }
         Some(sum)
+    }
+
+    /// A table that one server took and another refused is worth nothing to anybody: where it was made by this run it is
+    /// emptied again, else it is said to be partial.
+    async fn empty_again(
+        &self,
+        session: &Session,
+        existing: &BTreeSet<QualifiedName>,
+        selection: Option<&Selection>,
+        load: &mut LoadOutcome,
+    ) {
+        for table in load.refused.clone() {
+            let Some(rows) = load.rows.get(&table).copied().filter(|rows| *rows > 0) else {
+                continue;
+            };
+            let here = selection.map_or_else(|| table.clone(), |selection| selection.here(&table));
+            if existing.contains(&table) {
+                tracing::warn!(
+                    "Table {here} is partial: {rows} rows of the set were added to those it had, others were refused"
+                );
+                continue;
+            }
+            let truncation = Truncation {
+                table: here.clone(),
+                with_partitions: false,
+            };
+            match target::truncate(session, &self.around.dialect, &[truncation]).await {
+                Ok(()) => {
+                    load.rows.insert(table, 0);
+                    tracing::warn!("Table {here} was emptied again: {rows} rows had come, others were refused");
+                }
+                Err(error) => tracing::warn!(
+                    "Table {here} is partial: {rows} rows came, others were refused, and it could not be emptied again: {}",
+                    crate::db::error_chain(&error)
+                ),
+            }
+        }
     }
 
     /// What each host is to load.

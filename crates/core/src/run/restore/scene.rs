@@ -8,18 +8,23 @@ use super::definitions::{Definitions, parse_script};
 use super::selection::Selection;
 use super::stops::Stops;
 use crate::db::{Session, catalog, target};
+use crate::exec::post_data::run_stages;
 use crate::exec::restore_fleet::RestoreFleet;
 use crate::exec::restore_script::{Batches, ScriptContext, ScriptOutcome, encoding_of, run_script};
 use crate::format::report::BackupType;
-use crate::format::sql_script::Script;
+use crate::format::sql_script::{Item, Script};
 use crate::gather::cluster::{MasterAddress, Surroundings, launcher};
+use crate::plan::restore::inventory::Inventory;
+use crate::plan::restore::lanes::{Stage, plan_lanes};
 use crate::plan::restore::places::{self, Missing};
 use crate::plan::restore::{DataFile, DumpSet};
 use crate::plan::restore_request::RestoreRequest;
 use crate::run::refusal_of;
 use crate::words::cluster::HostName;
+use crate::words::dialect::PartitionCatalog;
 use crate::words::environment::Environment;
 use crate::words::layout::dump_directory;
+use crate::words::names::QualifiedName;
 use crate::words::present::Present;
 use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
@@ -46,6 +51,12 @@ impl Scene<'_> {
     pub(super) async fn open(&self, database: &str) -> Result<Session, Refusal> {
         let session = self.address.open(database).await.map_err(|error| refusal_of(&error))?;
         self.stops.add(&session);
+        if self.request.dry_run {
+            session
+                .run("SET default_transaction_read_only = on", "making the session read-only")
+                .await
+                .map_err(|error| refusal_of(&error))?;
+        }
         Ok(session)
     }
 
@@ -87,22 +98,80 @@ impl Scene<'_> {
         partial: bool,
     ) -> Result<ScriptOutcome, Refusal> {
         let fallback = encoding_of(pre_data).unwrap_or_else(|| "UTF8".to_owned());
+        let is_pre_data = std::ptr::eq(script, pre_data);
+        let fresh = self.request.recreate || self.created;
         let context = ScriptContext {
             file: &path.display().to_string(),
             set_database: &self.set.database,
             target_database: &self.database,
             fallback_encoding: &fallback,
-            fresh: self.request.recreate || self.created,
+            fresh,
             partial,
             filtered_set: self.set.is_filtered,
+            stops: self.request.stop_on_error,
             // Definitions before the data are quick; an index or a constraint may take hours.
-            batches: if std::ptr::eq(script, pre_data) {
-                Batches::Yes
-            } else {
-                Batches::No
-            },
+            batches: if is_pre_data { Batches::Yes } else { Batches::No },
         };
-        run_script(session, script, context).await
+        // Partitions of tables that were there before are known to the database alone.
+        let knows_partitions = !partial || self.around.dialect.partitions != PartitionCatalog::PgPartitionRule;
+        if is_pre_data || self.request.jobs < 2 || !knows_partitions || !can_be_cut(script) {
+            return run_script(session, script, context).await;
+        }
+        let mut done = ScriptOutcome::default();
+        if let Some(drops) = script.toc().drops.as_ref().filter(|_| !fresh) {
+            // They clear the way for all that follows.
+            let head = Script::parse(&script.text()[..drops.span.end])
+                .map_err(|error| Refusal::failed(crate::db::error_chain(&error)))?;
+            done = run_script(session, &head, context).await?;
+        }
+        let stages = self.stages(script, pre_data);
+        let widest = stages.iter().map(|stage| match stage {
+            Stage::OneByOne(_) => 1,
+            Stage::AtOnce(lanes) => lanes.len(),
+        });
+        let others = self.open_more(widest.max().unwrap_or(1)).await;
+        let sessions: Vec<&Session> = std::iter::once(session).chain(&others).collect();
+        let outcome = run_stages(&sessions, script, stages, context).await;
+        for other in others {
+            other.close().await;
+        }
+        done.add(outcome?);
+        Ok(done)
+    }
+
+    fn stages(&self, post_data: &Script<'_>, pre_data: &Script<'_>) -> Vec<Stage> {
+        if self.around.dialect.partitions != PartitionCatalog::PgPartitionRule {
+            return plan_lanes(post_data, QualifiedName::clone);
+        }
+        let inventory = Inventory::read(pre_data);
+        plan_lanes(post_data, |table| match inventory.find(table) {
+            Some(at) => inventory.tables[inventory.root(at)].name.clone(),
+            None => table.clone(),
+        })
+    }
+
+    /// Sessions beside the one that there is, for so many things at the same time. Where the server has no room for all
+    /// of them, fewer do.
+    pub(super) async fn open_more(&self, at_once: usize) -> Vec<Session> {
+        let mut sessions = Vec::new();
+        while sessions.len() + 1 < self.request.jobs.min(at_once) {
+            let session = match self.open(&self.database).await {
+                Ok(session) => session,
+                Err(refusal) => {
+                    tracing::info!("Going on with {} sessions: {refusal}", sessions.len() + 1);
+                    break;
+                }
+            };
+            let mut is_ready = true;
+            for setting in self.around.dialect.dump_session_settings() {
+                is_ready &= session.run(&setting, "preparing the session").await.is_ok();
+            }
+            if !is_ready {
+                break;
+            }
+            sessions.push(session);
+        }
+        sessions
     }
 
     /// What the database has of what is asked for.
@@ -187,4 +256,18 @@ pub(super) fn refuse_missing(missing: &[Missing]) -> Refusal {
         hint.push_str(&format!(", and {} more data files are missing", missing.len() - 1));
     }
     Refusal::known(text).with_hint(hint)
+}
+
+/// Nothing but settings, and drops in front of all, stands outside of the entries, so that some of them can be run without
+/// the others.
+fn can_be_cut(script: &Script) -> bool {
+    let drops = script.toc().drops.as_ref().map(|drops| drops.span);
+    let is_drop = |at: usize| drops.is_some_and(|drops| (drops.start..drops.end).contains(&at));
+    let mut outside = script.items().filter(|item| item.entry().is_none());
+    outside.all(|item| match item {
+        Item::Statement { span, .. } if is_drop(span.start) => true,
+        Item::Statement { text, .. } => text.starts_with(b"SET ") || text.starts_with(b"SELECT pg_catalog.set_config("),
+        Item::MetaCommand { .. } => true,
+        Item::CopyBlock { .. } => false,
+    })
 }

@@ -240,6 +240,12 @@ impl Selection {
         Ok((tables, warnings))
     }
 
+    /// The tables asked for, by the names that they have here.
+    pub(super) fn names_in_set(&self) -> HashMap<QualifiedName, QualifiedName> {
+        let names = self.choice.tables.iter().map(|at| &self.inventory.tables[*at].name);
+        names.map(|name| (self.here(name), name.clone())).collect()
+    }
+
     /// Tables of the database that the set has, under the names of the set.
     pub(super) fn as_in_set(&self, tables: Vec<TargetTable>) -> Vec<TargetTable> {
         let names: HashMap<QualifiedName, &QualifiedName> = self

@@ -21,11 +21,27 @@ pub(super) async fn find_key(
     let date = match &request.which {
         WhichSet::Key(key) => return Ok(*key),
         WhichSet::Latest(database) => return which_set::latest_key(root, &request.prefix, database),
-        WhichSet::Date(date) => date,
+        WhichSet::Date(date) => date.clone(),
+        WhichSet::Remote(place) => place
+            .directory
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned(),
     };
-    let keys = which_set::keys_of_date(root, &request.prefix, date)?;
-    if let [only] = keys[..] {
-        return Ok(only);
+    let keys = which_set::keys_of_date(root, &request.prefix, &date)?;
+    choose_key(&keys, &date, request, choose).await
+}
+
+/// One of the sets of a date.
+pub(super) async fn choose_key(
+    keys: &[TimestampKey],
+    date: &str,
+    request: &RestoreRequest,
+    choose: &impl AsyncFn(String, usize) -> Result<usize, Refusal>,
+) -> Result<TimestampKey, Refusal> {
+    if let [only] = keys {
+        return Ok(*only);
     }
     if !request.confirm {
         let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
@@ -36,7 +52,7 @@ pub(super) async fn find_key(
         ))
         .with_hint("name the one that is meant with -t"));
     }
-    let chosen = choose(which_set::choice_list(&keys), keys.len()).await?;
+    let chosen = choose(which_set::choice_list(keys), keys.len()).await?;
     keys.get(chosen)
         .copied()
         .ok_or_else(|| Refusal::known("Invalid or null input"))

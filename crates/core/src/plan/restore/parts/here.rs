@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::statements::{bare_routine, sequence_value};
+use super::statements::{bare_routine, referred_table, sequence_value};
 use super::{Chooser, name_of, relation};
 use crate::format::ddl_split::choose::{host_of, object_of, real};
 use crate::format::sql_script::tokens::Tokens;
@@ -82,15 +82,7 @@ impl Chooser<'_> {
 
     /// The table that a foreign key refers to, when it is not there and does not come.
     pub(super) fn missing_key_target(&self, script: &Script, entry: &Entry) -> Option<QualifiedName> {
-        let Some(Item::Statement { text, .. }) = script.items_of(entry).next() else {
-            return None;
-        };
-        let mut tokens = Tokens::of(text);
-        if !tokens.skip_past("references") {
-            return None;
-        }
-        let (schema, name) = real(entry, tokens.name()?);
-        let target = QualifiedName::new(schema, name);
+        let target = referred_table(script, entry)?;
         let object = relation(&target);
         let is_here = self.asked.contains(&object)
             || self.needed.contains(&object)

@@ -70,6 +70,19 @@ pub(super) fn table_of_statistics(script: &Script, entry: &Entry) -> Option<Qual
     Some(QualifiedName::new(schema, name))
 }
 
+/// The table that a foreign key refers to.
+pub(crate) fn referred_table(script: &Script, entry: &Entry) -> Option<QualifiedName> {
+    let Some(Item::Statement { text, .. }) = script.items_of(entry).next() else {
+        return None;
+    };
+    let mut tokens = Tokens::of(text);
+    if !tokens.skip_past("references") {
+        return None;
+    }
+    let (schema, name) = real(entry, tokens.name()?);
+    Some(QualifiedName::new(schema, name))
+}
+
 /// The number in `SELECT pg_catalog.setval('s', 7, true)`.
 pub(super) fn sequence_value(script: &Script, entry: &Entry) -> Option<i64> {
     let Some(Item::Statement { text, .. }) = script.items_of(entry).next() else {
