@@ -5,6 +5,7 @@
     reason = "a test that cannot look at its surroundings has to fail, and at once"
 )]
 
+pub mod faults;
 pub mod readers;
 
 use std::fs;

@@ -162,6 +162,7 @@ fn other_hosts_are_cleaned_over_ssh_and_a_host_that_cannot_be_reached_keeps_the_
     let cluster = Cluster::start(ClusterSpec {
         segments: 2,
         hostnames: vec!["localhost".into(), "127.0.0.2".into()],
+        ..ClusterSpec::segments(2)
     });
     let client = sshd.client();
     let run = |line: &str| {

@@ -9,6 +9,7 @@ fn cluster_with_remote_segment() -> (Cluster, Sshd) {
     let cluster = Cluster::start(ClusterSpec {
         segments: 2,
         hostnames: vec!["localhost".into(), "127.0.0.2".into()],
+        ..ClusterSpec::segments(2)
     });
     cluster.load_warehouse(DEMO);
     (cluster, sshd)

@@ -12,12 +12,15 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::words::cluster::HostName;
-use crate::worker::protocol::{Event, MAX_LINE_BYTES, PROTOCOL, Request, WORKER_ARGUMENT};
+use crate::words::limits::Limits;
+use crate::worker::protocol::{Event, HEARTBEAT_SECONDS, MAX_LINE_BYTES, PROTOCOL, Request, WORKER_ARGUMENT};
 
 /// How workers are started.
 #[derive(Debug, Clone)]
@@ -28,15 +31,21 @@ pub struct Launcher {
     pub remote_bin: Option<PathBuf>,
     /// The ssh program, `ssh` unless the environment says otherwise.
     pub ssh: PathBuf,
+    /// `GPHOME`: another place to look.
+    pub gphome: Option<PathBuf>,
     /// Names under which the cluster may know this host.
     pub own_names: Vec<String>,
+    pub limits: Limits,
 }
 
-/// Longest wait for a worker's first word: login included.
-pub const HELLO_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pauses between logins that ssh could not make; a worker has done nothing before its first word.
+const LOGIN_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(3)];
 
-/// A worker that says nothing for this long is taken for dead; it promises a word every few seconds.
-pub const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+/// The status by which our words on the other host say that the program is not there.
+const NOT_THERE: i32 = 127;
+
+/// How often each side says that it lives.
+const PING_EVERY: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
 
 /// Why a worker could not be started or talked to.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +63,12 @@ pub enum Error {
     Ended {
         host: HostName,
         status: String,
+        /// Exit status, when it has one.
+        code: Option<i32>,
         said: String,
     },
+    #[error("the program is not on host {host}; looked for {}", places.join(", "))]
+    NotThere { host: HostName, places: Vec<String> },
     #[error("the worker on host {host} is version {theirs}, this program is {ours}")]
     Version {
         host: HostName,
@@ -69,6 +82,9 @@ pub enum Error {
 impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Error::NotThere { .. } => {
+                Some("install it there, in $GPHOME/bin for instance, or say with --remote-bin where it lies")
+            }
             Error::Version { .. } => Some("install the same version of this program on every host of the cluster"),
             Error::Ended { .. } | Error::Silent { .. } | Error::Start { .. } => Some(
                 "try `ssh HOST true` as this user: it must log in without a password; the program must be installed \
@@ -91,6 +107,10 @@ pub struct Channel {
     line: Vec<u8>,
     stderr_tail: Arc<Mutex<VecDeque<u8>>>,
     stderr_task: JoinHandle<()>,
+    /// A worker that says nothing for this long is taken for dead; it promises a word every second.
+    silence: Duration,
+    heard: Instant,
+    pinged: Instant,
 }
 
 impl Launcher {
@@ -104,12 +124,22 @@ impl Launcher {
         if self.is_local(host) {
             return vec![self.program.clone().into(), WORKER_ARGUMENT.into()];
         }
-        let program = match (&self.remote_bin, self.program.file_name()) {
-            (Some(folder), Some(name)) => folder.join(name),
-            _ => self.program.clone(),
+        let words: Vec<String> = self
+            .places()
+            .iter()
+            .map(|place| quote_for_shell(&place.to_string_lossy()))
+            .collect();
+        // $GPHOME of that host may differ from ours. ssh joins its words with blanks and hands them to whatever shell the
+        // user has there, so all of it is one word for that shell and the work is done by a plain one.
+        let own_place = match (&self.remote_bin, self.program.file_name()) {
+            (None, Some(name)) => format!(" ${{GPHOME:+\"$GPHOME/bin/{}\"}}", name.to_string_lossy()),
+            _ => String::new(),
         };
-        // ssh joins its words with blanks and hands them to a shell there: the path must be one word for that shell.
-        let remote = format!("exec {} {WORKER_ARGUMENT}", quote_for_shell(&program.to_string_lossy()));
+        let script = format!(
+            "for p in {}{own_place}; do [ -x \"$p\" ] && exec \"$p\" {WORKER_ARGUMENT}; done; exit {NOT_THERE}",
+            words.join(" ")
+        );
+        let remote = format!("exec /bin/sh -c {}", quote_for_shell(&script));
         let mut words = self.ssh_words();
         // A host name from the catalog that begins with a dash must not become an option.
         words.extend(["--".into(), OsString::from(&host.0), OsString::from(remote)]);
@@ -122,18 +152,52 @@ impl Launcher {
             "-T",
             "-x",
             "-oBatchMode=yes",
-            "-oConnectTimeout=30",
-            "-oServerAliveInterval=15",
             "-oServerAliveCountMax=3",
             "-oStrictHostKeyChecking=accept-new",
         ];
         let mut words: Vec<OsString> = vec![self.ssh.clone().into()];
         words.extend(options.iter().map(OsString::from));
+        let limits = self.limits;
+        words.push(format!("-oConnectTimeout={}", (limits.connect.as_secs() / 2).max(1)).into());
+        words.push(format!("-oServerAliveInterval={}", (limits.silence.as_secs() / 4).max(1)).into());
         words
     }
 
-    /// Starts a worker and waits for its first word.
+    /// Where the program is looked for on another host, in this order; that host's own `$GPHOME/bin` comes last.
+    fn places(&self) -> Vec<PathBuf> {
+        match (&self.remote_bin, self.program.file_name()) {
+            (Some(folder), Some(name)) => vec![folder.join(name)],
+            (None, Some(name)) => {
+                let mut places = vec![self.program.clone()];
+                let at_home = self.gphome.as_ref().map(|home| home.join("bin").join(name));
+                places.extend(at_home.filter(|place| *place != self.program));
+                places
+            }
+            _ => vec![self.program.clone()],
+        }
+    }
+
+    /// Starts a worker and waits for its first word. A login that ssh could not make is tried again, within the limit for
+    /// connecting.
     pub async fn start(&self, host: &HostName) -> Result<Channel, Error> {
+        let deadline = Instant::now() + self.limits.connect;
+        let mut pauses = LOGIN_PAUSES.into_iter();
+        loop {
+            let error = match self.start_once(host, deadline).await {
+                Ok(channel) => return Ok(channel),
+                Err(error) => error,
+            };
+            match pauses.next() {
+                Some(pause) if may_pass(&error) && Instant::now() + pause < deadline => {
+                    tracing::warn!("{error}; trying again in {} s", pause.as_secs());
+                    tokio::time::sleep(pause).await;
+                }
+                _ => return Err(error),
+            }
+        }
+    }
+
+    async fn start_once(&self, host: &HostName, deadline: Instant) -> Result<Channel, Error> {
         let words = self.command_line(host);
         let what = words[0].to_string_lossy().into_owned();
         let mut command = Command::new(&words[0]);
@@ -173,9 +237,12 @@ impl Launcher {
             line: Vec::new(),
             stderr_tail,
             stderr_task,
+            silence: self.limits.silence,
+            heard: Instant::now(),
+            pinged: Instant::now(),
         };
-        match tokio::time::timeout(HELLO_TIMEOUT, channel.next_line_event()).await {
-            Err(_) => Err(channel.silent(HELLO_TIMEOUT)),
+        match tokio::time::timeout_at(deadline, channel.next_line_event()).await {
+            Err(_) => Err(channel.silent(self.limits.connect)),
             Ok(Ok(Event::Hello { version, protocol, .. })) => {
                 let ours = env!("CARGO_PKG_VERSION");
                 if protocol != PROTOCOL || version != ours {
@@ -187,11 +254,23 @@ impl Launcher {
                         ours,
                     });
                 }
+                channel.heard = Instant::now();
+                channel.send(&Request::Limits(self.limits)).await;
                 Ok(channel)
             }
             Ok(Ok(other)) => Err(Error::Garbled {
                 host: host.clone(),
                 what: format!("{other:?} before hello"),
+            }),
+            Ok(Err(Error::Ended {
+                code: Some(NOT_THERE), ..
+            })) if !self.is_local(host) => Err(Error::NotThere {
+                host: host.clone(),
+                places: self
+                    .places()
+                    .iter()
+                    .map(|place| format!("\"{}\"", place.display()))
+                    .collect(),
             }),
             Ok(Err(error)) => Err(error),
         }
@@ -214,7 +293,7 @@ impl Channel {
                 stdin.flush().await
             };
             // A worker that no longer reads must not hold us for ever; its silence is noticed by recv.
-            if !matches!(tokio::time::timeout(SILENCE_LIMIT, sent).await, Ok(Ok(()))) {
+            if !matches!(tokio::time::timeout(self.silence, sent).await, Ok(Ok(()))) {
                 self.stdin = None;
             }
         }
@@ -223,11 +302,32 @@ impl Channel {
     /// The next event. Fails when the worker ends, garbles, or is silent for too long. Cancel safe.
     pub async fn recv(&mut self) -> Result<Event, Error> {
         loop {
-            match tokio::time::timeout(SILENCE_LIMIT, self.next_line_event()).await {
-                Err(_) => return Err(self.silent(SILENCE_LIMIT)),
-                Ok(Ok(Event::Alive)) => {}
-                Ok(other) => return other,
+            if self.heard.elapsed() > self.silence {
+                return Err(self.silent(self.silence));
             }
+            if self.pinged.elapsed() >= PING_EVERY {
+                self.pinged = Instant::now();
+                self.ping();
+            }
+            match tokio::time::timeout(PING_EVERY, self.next_line_event()).await {
+                Err(_) => {}
+                Ok(Ok(event)) => {
+                    self.heard = Instant::now();
+                    if !matches!(event, Event::Alive) {
+                        return Ok(event);
+                    }
+                }
+                Ok(error) => return error,
+            }
+        }
+    }
+
+    /// All of it or nothing: so few bytes are never split by a pipe. A full pipe has something to read in it anyway.
+    fn ping(&mut self) {
+        if let Some(stdin) = &mut self.stdin {
+            let mut line = serde_json::to_vec(&Request::Alive).expect("a request is plain data");
+            line.push(b'\n');
+            let _ = stdin.write(&line).now_or_never();
         }
     }
 
@@ -264,15 +364,20 @@ impl Channel {
     }
 
     async fn ended(&mut self) -> Error {
-        let status = match tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await {
-            Ok(Ok(status)) => status.to_string(),
-            _ => "its output was closed".to_owned(),
+        let (status, code) = match tokio::time::timeout(Duration::from_secs(5), self.child.wait()).await {
+            Ok(Ok(status)) => (status.to_string(), status.code()),
+            _ => ("its output was closed".to_owned(), None),
         };
         let _ = tokio::time::timeout(Duration::from_secs(1), &mut self.stderr_task).await;
+        let said = match (self.said(), code) {
+            (said, Some(255)) if said.is_empty() => ": ssh lost the connection".to_owned(),
+            (said, _) => said,
+        };
         Error::Ended {
             host: self.host.clone(),
             status,
-            said: self.said(),
+            code,
+            said,
         }
     }
 
@@ -312,6 +417,17 @@ impl Channel {
     }
 }
 
+/// Whether another try may get in: ssh itself failed (255), and not because it is not let in.
+fn may_pass(error: &Error) -> bool {
+    const FOR_GOOD: [&str; 4] = [
+        "Permission denied",
+        "verification failed",
+        "not known",
+        "Could not resolve",
+    ];
+    matches!(error, Error::Ended { code: Some(255), said, .. } if !FOR_GOOD.iter().any(|words| said.contains(words)))
+}
+
 /// One word for a POSIX shell.
 fn quote_for_shell(word: &str) -> String {
     format!("'{}'", word.replace('\'', "'\\''"))
@@ -326,7 +442,9 @@ mod tests {
             program: PathBuf::from("/opt/it's here/gpcrondump"),
             remote_bin: None,
             ssh: PathBuf::from("ssh"),
+            gphome: Some(PathBuf::from("/usr/local/gp")),
             own_names: vec!["mdw".to_owned()],
+            limits: Limits::default(),
         }
     }
 
@@ -334,15 +452,22 @@ mod tests {
     fn a_remote_path_is_one_shell_word_and_a_host_is_never_an_option() {
         let words = launcher().command_line(&HostName("-oProxyCommand=x".to_owned()));
         let texts: Vec<_> = words.iter().map(|w| w.to_string_lossy().into_owned()).collect();
-        let tail = &texts[texts.len() - 3..];
+        let [dashes, host, remote] = &texts[texts.len() - 3..] else {
+            panic!("{texts:?}");
+        };
+        assert_eq!((dashes.as_str(), host.as_str()), ("--", "-oProxyCommand=x"));
+        // What the shell there makes of it: with `echo` in the place of the loop's work, the places it looks at.
+        let shown = remote.replace("[ -x", "echo \"$p\"; [ -x");
+        let output = std::process::Command::new("/bin/sh")
+            .args(["-c", &shown])
+            .env("GPHOME", "/home/gp here")
+            .output()
+            .unwrap();
         assert_eq!(
-            tail,
-            [
-                "--",
-                "-oProxyCommand=x",
-                "exec '/opt/it'\\''s here/gpcrondump' __worker"
-            ]
+            String::from_utf8_lossy(&output.stdout),
+            "/opt/it's here/gpcrondump\n/usr/local/gp/bin/gpcrondump\n/home/gp here/bin/gpcrondump\n"
         );
+        assert_eq!(output.status.code(), Some(127));
     }
 
     #[test]

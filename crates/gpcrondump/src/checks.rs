@@ -7,6 +7,7 @@ use std::path::Path;
 
 use gpdump_core::cli::checks::{Asked, Check, Finding, ask, failed};
 use gpdump_core::cli::optparse::{python_int, python_list, python_repr};
+use gpdump_core::cli::program::bad_limit;
 use gpdump_core::plan::chores::AskedDate;
 
 const INCREMENTAL: &[&str] = &["--incremental"];
@@ -95,6 +96,7 @@ pub static CHECKS: &[Check] = &[
     ask("--list-backups", list_alone),
     ask("-B", |asked| refuse_if(asked.options.int("-B").is_some_and(|n| n <= 0), || Finding::failed("WorkerPool(): numWorkers should be greater than 0."))),
     ask("--cut-timeout", |asked| refuse_if(asked.options.int("--cut-timeout").is_some_and(|n| n < 0), || Finding::failed("--cut-timeout must be 0 or more seconds"))),
+    ask("limits", |asked| bad_limit(asked.options).and_then(Finding::failed)),
     ask("Data Domain", data_domain_and_netbackup),
 ];
 

@@ -170,10 +170,28 @@ pub static GROUPS: &[OptionGroup] = &[
                          not said; after it the dump goes on without and ends with status 1",
             )
             .of(Origin::Ours),
+            int(
+                &["--connect-timeout"],
+                "SECONDS",
+                "how long to try to log in on a host or at a server, 60 if not said",
+            )
+            .of(Origin::Ours),
+            int(
+                &["--silence-timeout"],
+                "SECONDS",
+                "how long a host or a server may give no sign of life, 60 if not said",
+            )
+            .of(Origin::Ours),
+            int(
+                &["--lock-timeout"],
+                "SECONDS",
+                "how long to wait for a lock that another session holds, 600 if not said",
+            )
+            .of(Origin::Ours),
             text(
                 &["--remote-bin"],
                 "DIRECTORY",
-                "where this program lies on the other hosts, if not where it lies here",
+                "where this program lies on the other hosts, if neither where it lies here nor in $GPHOME/bin",
             )
             .of(Origin::Ours),
             flag(&["-v", "--verbose"], "tell everything"),

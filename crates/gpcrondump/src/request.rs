@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::optparse::{Parsed, python_int};
-use gpdump_core::cli::program::{master_data_directory, verbosity};
+use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
 use gpdump_core::format::email_file::{self, MailRule};
 use gpdump_core::format::report::BackupType;
 use gpdump_core::gplog::LogLevel;
@@ -102,6 +102,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
                 .unwrap_or(CUT_TIMEOUT_SECONDS),
         ),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
+        limits: limits(options),
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
     })
@@ -291,6 +292,7 @@ mod tests {
                 parallel: 64,
                 cut_timeout: Duration::from_secs(60),
                 remote_bin: None,
+                limits: gpdump_core::words::limits::Limits::default(),
                 options_text: "-a".into(),
                 verbosity: Default::default(),
             }
@@ -314,6 +316,7 @@ mod tests {
                 parallel: 3,
                 cut_timeout: Duration::from_secs(5),
                 remote_bin: Some("/opt/bin".into()),
+                limits: gpdump_core::words::limits::Limits::default(),
                 options_text: line.into(),
                 verbosity: gpdump_core::words::environment::Verbosity {
                     quiet: true,

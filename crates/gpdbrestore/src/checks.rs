@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use gpdump_core::cli::checks::{Asked, Check, Finding, argument, ask, failed, known};
+use gpdump_core::cli::program::bad_limit;
 use gpdump_core::words::refusal::Refusal;
 
 const NETBACKUP: &[&str] = &["--netbackup-service-host"];
@@ -46,6 +47,7 @@ pub static CHECKS: &[Check] = &[
     ask("-u", relative_directory),
     ask("--verify", verify_and_change),
     ask("--jobs", |asked| refuse_if(asked.options.int("--jobs").is_some_and(|n| n <= 0), "--jobs must be greater than 0")),
+    ask("limits", |asked| bad_limit(asked.options).map(|text| Finding::Refused(Refusal::argument(text)))),
     ask("Data Domain", data_domain_and_netbackup),
 ];
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::optparse::Parsed;
-use gpdump_core::cli::program::{master_data_directory, verbosity};
+use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::filter::NameList;
 use gpdump_core::plan::restore::remote::RemotePlace;
@@ -75,6 +75,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
+        limits: limits(options),
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
     })
@@ -181,6 +182,7 @@ mod tests {
             confirm: true,
             parallel: 64,
             remote_bin: None,
+            limits: gpdump_core::words::limits::Limits::default(),
             options_text: "-t 20240102030405".into(),
             verbosity: Default::default(),
         };
@@ -200,6 +202,7 @@ mod tests {
                 confirm: false,
                 parallel: 3,
                 remote_bin: Some("/b".into()),
+                limits: gpdump_core::words::limits::Limits::default(),
                 options_text: line.split_whitespace().collect::<Vec<_>>().join(" "),
                 verbosity: gpdump_core::words::environment::Verbosity {
                     quiet: false,

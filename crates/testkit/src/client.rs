@@ -53,6 +53,13 @@ impl Target {
         }
     }
 
+    /// The same where it may be refused.
+    pub fn try_session(&self, database: &str) -> Result<Session, String> {
+        let (target, name) = (self.clone(), database.to_owned());
+        let client = wait(async move { target.connect(&name).await })?;
+        Ok(Session { client: client.into() })
+    }
+
     async fn connect(&self, database: &str) -> Result<tokio_postgres::Client, String> {
         let mut config = Config::new();
         config

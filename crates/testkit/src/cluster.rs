@@ -6,11 +6,13 @@ use std::fs;
 use std::net::{TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::client::{Rows, Session, Target};
+use crate::hosts::Hosts;
 use crate::keeper::{Keeper, postmaster_line, wait_until_ready};
 use crate::postgres::{self, Shape, bin_dir, os_user};
 use crate::proxy::Proxy;
@@ -22,6 +24,10 @@ pub struct ClusterSpec {
     /// Host name of each segment, by content; where there is none, the name of this host. All of them have to be this
     /// machine: `127.0.0.2` makes a program believe in another one.
     pub hostnames: Vec<String>,
+    /// Hosts to spread the segments over, the same number on each; the master gets its own.
+    pub hosts: Option<Arc<Hosts>>,
+    /// More lines for `postgresql.conf`: name and value.
+    pub settings: Vec<(&'static str, &'static str)>,
 }
 
 impl ClusterSpec {
@@ -29,8 +35,27 @@ impl ClusterSpec {
         ClusterSpec {
             segments,
             hostnames: Vec::new(),
+            hosts: None,
+            settings: Vec::new(),
         }
     }
+
+    /// So many segments on each of these hosts.
+    pub fn on_hosts(hosts: &Arc<Hosts>, segments_each: usize) -> Self {
+        ClusterSpec {
+            hosts: Some(Arc::clone(hosts)),
+            ..ClusterSpec::segments(hosts.count() * segments_each)
+        }
+    }
+}
+
+/// How a server of ours is started.
+#[derive(Debug, Clone, Default)]
+struct ServerPlace {
+    port: u16,
+    sockets: PathBuf,
+    /// Of its host; empty for the machine's own.
+    namespace: String,
 }
 
 /// One server of a cluster.
@@ -43,7 +68,10 @@ pub struct Instance {
     /// Where clients go; for the master of a test cluster that is the proxy.
     pub port: u16,
     pub data_dir: PathBuf,
+    /// Where clients on other hosts go.
+    pub address: String,
     target: Target,
+    server: ServerPlace,
 }
 
 /// A running cluster; a started one is gone when this is dropped.
@@ -59,7 +87,8 @@ pub struct Cluster {
     _home: Option<TempDir>,
     // The order matters: sessions end before the servers do.
     _proxy: Option<Proxy>,
-    keeper: Option<Keeper>,
+    keeper: Option<Mutex<Keeper>>,
+    hosts: Option<Arc<Hosts>>,
 }
 
 /// One plain PostgreSQL server, without anything of Greenplum.
@@ -71,7 +100,7 @@ impl Plain {
         let mut keeper = Keeper::new();
         let sockets = socket_dir(&keeper, "run");
         let data_dir = copy_data_dir(&keeper, "master", Shape::Plain);
-        let port = start_server(&mut keeper, &data_dir, &sockets, |port| settings(port, &sockets));
+        let port = start_server(&mut keeper, &data_dir, &sockets, "", |port| settings(port, &sockets));
         Cluster {
             master: Instance::on(&sockets, 1, -1, &local_host_name(), port, data_dir),
             segments: Vec::new(),
@@ -79,7 +108,8 @@ impl Plain {
             home: home_dir(&keeper),
             _home: None,
             _proxy: None,
-            keeper: Some(keeper),
+            keeper: Some(Mutex::new(keeper)),
+            hosts: None,
         }
     }
 }
@@ -105,46 +135,115 @@ impl Cluster {
         let mut segments = Vec::new();
         for content in 0..spec.segments {
             let data_dir = copy_data_dir(&keeper, &format!("seg{content}"), Shape::Greenplum);
-            let port = start_server(&mut keeper, &data_dir, &sockets, |port| settings(port, &sockets));
-            let host = spec.hostnames.get(content).unwrap_or(&host);
-            segments.push(Instance::on(
-                &sockets,
-                content as i32 + 2,
-                content as i32,
-                host,
-                port,
-                data_dir,
-            ));
+            let place = spec.hosts.as_deref().map(|hosts| {
+                let host = content / (spec.segments / hosts.count()).max(1) + 1;
+                // One of them is reached by IPv6.
+                let address = if host == hosts.count() {
+                    hosts.address_v6(host)
+                } else {
+                    hosts.address(host)
+                };
+                (hosts.namespace(host), hosts.name(host), address)
+            });
+            let namespace = place.as_ref().map(|place| place.0.clone()).unwrap_or_default();
+            let port = start_server(&mut keeper, &data_dir, &sockets, &namespace, |port| {
+                settings(port, &sockets) + &lines_of(&spec.settings)
+            });
+            let name = place
+                .as_ref()
+                .map(|place| &place.1)
+                .or(spec.hostnames.get(content))
+                .unwrap_or(&host);
+            let mut segment = Instance::on(&sockets, content as i32 + 2, content as i32, name, port, data_dir);
+            segment.server.namespace = namespace;
+            if let Some((_, _, address)) = place {
+                segment.address = address;
+            }
+            segments.push(segment);
         }
 
         let data_dir = copy_data_dir(&keeper, "master", Shape::Greenplum);
-        let (port, proxy) = loop {
+        let namespace = spec
+            .hosts
+            .as_deref()
+            .map(Hosts::namespace_of_master)
+            .unwrap_or_default();
+        let (port, real, proxy) = loop {
             let port = free_port();
-            let master = Instance::on(&sockets, 1, -1, &host, port, data_dir.clone());
+            let mut master = Instance::on(&sockets, 1, -1, &host, port, data_dir.clone());
+            if spec.hosts.is_some() {
+                master.address = "10.77.0.1".to_owned();
+            }
             let rows = configuration(std::iter::once(&master).chain(&segments));
             // The file says the proxy's port, as on a real master; the server's own comes on its command line.
-            let real = start_server(&mut keeper, &data_dir, &behind, |_| {
+            let real = start_server(&mut keeper, &data_dir, &behind, &namespace, |_| {
                 format!(
-                    "{}testkit.instances = '{}'\n",
+                    "{}{}testkit.instances = '{}'\n",
                     settings(port, &sockets),
+                    lines_of(&spec.settings),
                     rows.replace('\'', "''")
                 )
             });
             let socket = |dir: &Path, port: u16| dir.join(format!(".s.PGSQL.{port}"));
             let behind_segments = segments.iter().map(|s| socket(&sockets, s.port)).collect();
-            match Proxy::start(port, &sockets, socket(&behind, real), behind_segments) {
-                Ok(proxy) => break (port, proxy),
+            let elsewhere = spec.hosts.as_deref().map(|hosts| hosts.listen_on_master(port).unwrap());
+            match Proxy::start(port, &sockets, socket(&behind, real), behind_segments, elsewhere) {
+                Ok(proxy) => break (port, real, proxy),
                 Err(_) => stop_server(&data_dir),
             }
         };
+        let mut master = Instance::on(&sockets, 1, -1, &host, port, data_dir);
+        master.server = ServerPlace {
+            port: real,
+            sockets: behind,
+            namespace,
+        };
         Cluster {
-            master: Instance::on(&sockets, 1, -1, &host, port, data_dir),
+            master,
             segments,
             user: os_user(),
             home: home_dir(&keeper),
             _home: None,
             _proxy: Some(proxy),
-            keeper: Some(keeper),
+            keeper: Some(Mutex::new(keeper)),
+            hosts: spec.hosts,
+        }
+    }
+
+    /// A master with a catalog that names many segments on many hosts, and nothing behind them: for measurements with
+    /// workers that only speak. Its lock table has room for so many tables.
+    pub fn simulated(hosts: usize, segments_each: usize, tables: usize) -> Self {
+        let mut keeper = Keeper::new();
+        let sockets = socket_dir(&keeper, "run");
+        let data_dir = copy_data_dir(&keeper, "master", Shape::Greenplum);
+        let host = local_host_name();
+        let segments: Vec<Instance> = (0..hosts * segments_each)
+            .map(|content| {
+                let at = format!("sdw{}", content / segments_each + 1);
+                let directory = PathBuf::from(format!("/data/primary/gpseg{content}"));
+                let port = 40_000 + (content % segments_each) as u16;
+                Instance::on(&sockets, content as i32 + 2, content as i32, &at, port, directory)
+            })
+            .collect();
+        let port = start_server(&mut keeper, &data_dir, &sockets, "", |port| {
+            let master = Instance::on(&sockets, 1, -1, &host, port, data_dir.clone());
+            let rows = configuration(std::iter::once(&master).chain(&segments));
+            format!(
+                "{}max_locks_per_transaction = {}\ntestkit.instances = '{}'\n",
+                settings(port, &sockets),
+                tables / 30 + 64,
+                rows.replace('\'', "''")
+            )
+        });
+        Cluster {
+            master: Instance::on(&sockets, 1, -1, &host, port, data_dir),
+            segments: Vec::new(),
+            user: os_user(),
+            home: home_dir(&keeper),
+            _home: None,
+            _proxy: None,
+            keeper: Some(Mutex::new(keeper)),
+            hosts: None,
         }
     }
 
@@ -195,6 +294,8 @@ impl Cluster {
                     dbid: number(0),
                     content,
                     host: text(2),
+                    address: text(2),
+                    server: ServerPlace::default(),
                     port,
                     data_dir: text(4).into(),
                     target: if content == -1 { master.clone() } else { target },
@@ -210,6 +311,7 @@ impl Cluster {
             _home: Some(home),
             _proxy: None,
             keeper: None,
+            hosts: None,
         }
     }
 
@@ -281,6 +383,93 @@ impl Cluster {
         send(&self.segments[content].data_dir, signal);
     }
 
+    /// The hosts that it lives on.
+    pub fn hosts(&self) -> Option<&Hosts> {
+        self.hosts.as_deref()
+    }
+
+    /// Processes of a server: its postmaster and what that has started.
+    pub fn server_processes(&self, instance: &Instance) -> Vec<u32> {
+        let Some(postmaster) = postmaster_line(&instance.data_dir, 0).and_then(|pid| pid.trim().parse().ok()) else {
+            return Vec::new();
+        };
+        let children = fs::read_to_string(format!("/proc/{postmaster}/task/{postmaster}/children"));
+        let children = children.unwrap_or_default();
+        let children = children.split_whitespace().filter_map(|pid| pid.parse().ok());
+        std::iter::once(postmaster).chain(children).collect()
+    }
+
+    /// Sends a signal to all processes of a server, the children first when they are to go on.
+    pub fn signal_server(&self, instance: &Instance, signal: Signal) {
+        for pid in self.server_processes(instance) {
+            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
+                let _ = kill_process(pid, signal);
+            }
+        }
+    }
+
+    /// Ends a server that is not to be asked, and waits until its processes are gone.
+    pub fn stop_server(&self, instance: &Instance) {
+        let pids = self.server_processes(instance);
+        self.signal_server(instance, Signal::CONT);
+        if let Some(pid) = pids
+            .first()
+            .and_then(|pid| i32::try_from(*pid).ok())
+            .and_then(Pid::from_raw)
+        {
+            let _ = kill_process(pid, Signal::QUIT);
+        }
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while pids.iter().any(|pid| is_running(*pid)) {
+            if std::time::Instant::now() > deadline {
+                panic!("the server in {} does not end", instance.data_dir.display());
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
+    /// Starts a server again that has ended, or was killed.
+    pub fn start_server_again(&self, instance: &Instance) {
+        let keeper = self.keeper.as_ref().expect("the server is ours");
+        let _ = fs::remove_file(instance.data_dir.join("postmaster.pid"));
+        let _ = fs::remove_file(instance.data_dir.with_extension("log"));
+        let server = &instance.server;
+        let _ = fs::remove_file(server.sockets.join(format!(".s.PGSQL.{}.lock", server.port)));
+        let mut keeper = keeper.lock().unwrap();
+        keeper.start(&instance.data_dir, server.port, &server.sockets, &server.namespace);
+        drop(keeper);
+        assert!(
+            wait_until_ready(&instance.data_dir),
+            "the server in {} did not start again",
+            instance.data_dir.display()
+        );
+    }
+
+    /// Whether the server has a process.
+    pub fn server_runs(&self, instance: &Instance) -> bool {
+        let pids = self.server_processes(instance);
+        pids.first().is_some_and(|pid| is_running(*pid))
+    }
+
+    /// A session on the real server behind an instance: the proxy before the master is not asked.
+    pub fn session_behind(&self, instance: &Instance, database: &str) -> Session {
+        self.behind(instance).session(database)
+    }
+
+    /// SQL on the real server behind an instance.
+    pub fn try_sql_behind(&self, instance: &Instance, database: &str, sql: &str) -> Result<Rows, String> {
+        self.behind(instance).try_sql(database, sql)
+    }
+
+    fn behind(&self, instance: &Instance) -> Target {
+        Target {
+            host: instance.server.sockets.to_str().expect("made of ASCII").to_owned(),
+            port: instance.server.port,
+            user: self.user.clone(),
+            utility: None,
+        }
+    }
+
     /// The environment for the programs under test.
     pub fn env(&self) -> Vec<(&'static str, OsString)> {
         let mut env: Vec<(&'static str, OsString)> = vec![
@@ -290,6 +479,9 @@ impl Cluster {
             ("MASTER_DATA_DIRECTORY", (&self.master.data_dir).into()),
             ("HOME", (&self.home).into()),
         ];
+        if let Some(hosts) = &self.hosts {
+            env.push(("GPDUMP_SSH", hosts.ssh().into()));
+        }
         if self.is_own() {
             let path = std::env::var_os("PATH").unwrap_or_default();
             let dirs = std::iter::once(bin_dir()).chain(std::env::split_paths(&path));
@@ -357,15 +549,26 @@ impl Instance {
             dbid,
             content,
             host: host.to_owned(),
+            address: host.to_owned(),
             port,
             data_dir,
             target,
+            server: ServerPlace {
+                port,
+                sockets: sockets.to_owned(),
+                namespace: String::new(),
+            },
         }
     }
 
     /// SQL on this instance alone (the master's goes to all).
     pub fn sql(&self, database: &str, sql: &str) -> Rows {
         self.target.sql(database, sql)
+    }
+
+    /// The same where it may be refused.
+    pub fn try_session(&self, database: &str) -> Result<Session, String> {
+        self.target.try_session(database)
     }
 
     /// A session on this instance alone that stays open.
@@ -380,11 +583,16 @@ fn configuration<'a>(instances: impl Iterator<Item = &'a Instance>) -> String {
         .map(|i| {
             serde_json::json!({
                 "dbid": i.dbid, "content": i.content, "role": "p", "preferred_role": "p", "mode": "n", "status": "u",
-                "port": i.port, "hostname": i.host, "address": i.host, "datadir": i.data_dir,
+                "port": i.port, "hostname": i.host, "address": i.address, "datadir": i.data_dir,
             })
         })
         .collect();
     serde_json::Value::from(rows).to_string()
+}
+
+fn lines_of(settings: &[(&str, &str)]) -> String {
+    let lines = settings.iter().map(|(name, value)| format!("{name} = {value}\n"));
+    lines.collect()
 }
 
 /// `postgresql.conf` of an instance: small, quick, reached from this machine only (see `pg_hba.conf` below).
@@ -421,19 +629,26 @@ fn copy_data_dir(keeper: &Keeper, name: &str, shape: Shape) -> PathBuf {
     );
     fs::write(
         data_dir.join("pg_hba.conf"),
-        "local all all trust\nhost all all samehost trust\n",
+        "local all all trust\nhost all all samehost trust\nhost all all 10.77.0.0/24 trust\n\
+         host all all fd77::/64 trust\n",
     )
     .unwrap();
     data_dir
 }
 
 /// Starts a server on a free port with the settings made for that port, and waits until it serves.
-fn start_server(keeper: &mut Keeper, data_dir: &Path, sockets: &Path, settings: impl Fn(u16) -> String) -> u16 {
+fn start_server(
+    keeper: &mut Keeper,
+    data_dir: &Path,
+    sockets: &Path,
+    namespace: &str,
+    settings: impl Fn(u16) -> String,
+) -> u16 {
     for _ in 0..20 {
         let port = free_port();
         fs::write(data_dir.join("postgresql.conf"), settings(port)).unwrap();
         let _ = fs::remove_file(data_dir.with_extension("log"));
-        keeper.start(data_dir, port, sockets);
+        keeper.start(data_dir, port, sockets, namespace);
         if wait_until_ready(data_dir) {
             return port;
         }
@@ -464,6 +679,11 @@ fn free_port() -> u16 {
         port += 1;
     }
     port
+}
+
+/// A process that has not ended; one that waits to be reaped has.
+fn is_running(pid: u32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
 
 fn socket_dir(keeper: &Keeper, name: &str) -> PathBuf {

@@ -16,11 +16,11 @@ trap '' INT TERM HUP
 top=$1; shift
 pids=
 tab=$(printf '\t')
-while IFS=$tab read -r data port sockets; do
-  "$@" -D "$data" -p "$port" -k "$sockets" >>"$data.log" 2>&1 &
+while IFS=$tab read -r data port sockets namespace; do
+  ${namespace:+nsenter --net=/run/netns/$namespace} "$@" -D "$data" -p "$port" -k "$sockets" >>"$data.log" 2>&1 &
   pids="$pids $!"
 done
-for pid in $pids; do kill -QUIT "$pid" 2>/dev/null; done
+for pid in $pids; do kill -QUIT "$pid" 2>/dev/null; kill -CONT "$pid" 2>/dev/null; done
 wait
 [ -n "$GPDUMP_TESTKIT_KEEP" ] || rm -rf "$top"
 "#;
@@ -66,13 +66,19 @@ impl Keeper {
         &self.top
     }
 
-    /// Starts a server; does not wait for it.
-    pub(crate) fn start(&mut self, data_dir: &Path, port: u16, sockets: &Path) {
+    /// Starts a server, in a network namespace when one is named; does not wait for it.
+    pub(crate) fn start(&mut self, data_dir: &Path, port: u16, sockets: &Path, namespace: &str) {
         let orders = self
             .orders
             .as_mut()
             .expect("the pipe is open as long as the keeper lives");
-        writeln!(orders, "{}\t{port}\t{}", data_dir.display(), sockets.display()).unwrap();
+        writeln!(
+            orders,
+            "{}\t{port}\t{}\t{namespace}",
+            data_dir.display(),
+            sockets.display()
+        )
+        .unwrap();
     }
 }
 

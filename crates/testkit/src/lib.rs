@@ -15,6 +15,7 @@ pub mod client;
 mod cluster;
 pub mod compare;
 pub mod console;
+mod hosts;
 mod keeper;
 mod postgres;
 mod programs;
@@ -22,5 +23,6 @@ mod proxy;
 mod sshd;
 
 pub use cluster::{Cluster, ClusterSpec, Instance, Plain};
+pub use hosts::{Hosts, Login};
 pub use programs::{Finished, Program, bin, repository};
 pub use sshd::Sshd;

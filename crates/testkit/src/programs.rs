@@ -54,7 +54,15 @@ pub struct Program {
 
 impl Program {
     pub fn new(name: &str, cluster: &Cluster) -> Self {
-        let mut command = Command::new(bin(name));
+        let mut command = match cluster.hosts() {
+            None => Command::new(bin(name)),
+            Some(hosts) => {
+                let words = hosts.on_master();
+                let mut command = Command::new(&words[0]);
+                command.args(&words[1..]).arg(bin(name));
+                command
+            }
+        };
         command
             .envs(cluster.env())
             .env_remove("PGDATABASE")
@@ -73,6 +81,12 @@ impl Program {
 
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.command.env(name, value.into());
+        self
+    }
+
+    /// Where its standard output goes, when not into a pipe.
+    pub fn stdout(mut self, file: std::fs::File) -> Self {
+        self.command.stdout(file);
         self
     }
 

@@ -89,7 +89,7 @@ impl Drop for Sshd {
     }
 }
 
-fn sshd_path() -> &'static str {
+pub(crate) fn sshd_path() -> &'static str {
     // sshd starts itself anew for each session and so wants its absolute path.
     ["/usr/sbin/sshd", "/usr/local/sbin/sshd"]
         .into_iter()

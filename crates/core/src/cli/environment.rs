@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::db::connect::Login;
 use crate::words::environment::{Environment, Password, PgEnvironment, SslMode, TlsSettings};
+use crate::words::limits::Limits;
 use crate::words::refusal::Refusal;
 
 /// Variables, account, host name, own path and process id. Fails when something needed is missing or nonsense.
@@ -54,6 +55,7 @@ pub fn read_environment() -> Result<Environment, Refusal> {
 /// As whom to connect: `PGUSER` or the account's name, with the password that libpq would find.
 pub fn login(environment: &Environment) -> Login {
     Login {
+        limits: Limits::default(),
         user: environment.pg.user.clone().unwrap_or_else(|| environment.user.clone()),
         password: environment.pg.password.clone().map(|password| password.0),
         tls: environment.pg.tls.clone(),

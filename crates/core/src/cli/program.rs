@@ -24,6 +24,7 @@ use crate::format::run_report::{Action, NoBody};
 use crate::gplog::{self, Log, LogLevel, LogSetup, ScreenWriter, Writer};
 use crate::words::environment::{Environment, Verbosity};
 use crate::words::exit::Exit;
+use crate::words::limits::{LEAST_SILENCE_SECONDS, Limits};
 use crate::words::progress::ProgressBoard;
 use crate::worker::protocol::WORKER_ARGUMENT;
 
@@ -279,4 +280,34 @@ pub fn in_runtime<T>(patience: Duration, work: impl Future<Output = T>) -> io::R
     let result = runtime.block_on(work);
     runtime.shutdown_timeout(patience);
     Ok(result)
+}
+
+/// The longest waits, from the options that both programs have. What is not said or was refused stays as it is usually.
+pub fn limits(options: &Parsed) -> Limits {
+    let seconds = |option: &str, usual: Duration| {
+        let said = options.int(option).and_then(|n| u64::try_from(n).ok());
+        said.map_or(usual, Duration::from_secs)
+    };
+    let usual = Limits::default();
+    Limits {
+        connect: seconds("--connect-timeout", usual.connect),
+        silence: seconds("--silence-timeout", usual.silence),
+        lock: seconds("--lock-timeout", usual.lock),
+    }
+}
+
+/// What is wrong with one of them.
+pub fn bad_limit(options: &Parsed) -> Option<String> {
+    [
+        ("--connect-timeout", 1),
+        ("--silence-timeout", LEAST_SILENCE_SECONDS),
+        ("--lock-timeout", 1),
+    ]
+    .into_iter()
+    .find(|(option, least)| {
+        options
+            .int(option)
+            .is_some_and(|n| u64::try_from(n).is_ok_and(|n| n < *least) || n < 0)
+    })
+    .map(|(option, least)| format!("{option} must be {least} or more seconds"))
 }

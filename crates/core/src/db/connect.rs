@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use futures_util::{StreamExt, pin_mut};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::tls::{self, Canceller, Connector};
-use super::{Error, passfile};
+use super::{BoxError, Error, passfile, watch};
 use crate::words::environment::TlsSettings;
+use crate::words::limits::Limits;
 
-/// Who we are to the servers; read once from the environment by the program.
+/// Who we are to the servers, and how long we wait for them; read once from the environment by the program.
 #[derive(Debug, Clone, Default)]
 pub struct Login {
+    pub limits: Limits,
     pub user: String,
     /// `PGPASSWORD`.
     pub password: Option<String>,
@@ -37,8 +40,15 @@ pub struct ConnectSpec {
     pub whom: String,
 }
 
-/// Longest wait for a connection to be made, for each candidate host.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+/// Longest wait for one attempt at one address; never longer than the limit for the whole.
+const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
+
+/// Pauses before connecting is tried again: only where nothing has been done yet can trying again do no harm.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// Tries at an address where nobody listens: a server that restarts is back soon, a wrong port will not get right.
+const REFUSED_TRIES: u32 = 3;
 
 /// An open session. Dropping it closes the connection; the server rolls back what was open.
 #[derive(Debug)]
@@ -48,76 +58,102 @@ pub struct Session {
     driver: JoinHandle<()>,
     whom: String,
     backend_pid: i32,
+    /// The way to the same server, for a second connection.
+    spec: ConnectSpec,
+}
+
+/// A connection before it is anybody's session.
+pub(super) struct Wire {
+    pub(super) client: Client,
+    tls: Connector,
+    pub(super) driver: JoinHandle<()>,
+    pub(super) backend_pid: i32,
+    /// The server is older than 9.2: some columns have other names.
+    pub(super) is_old: bool,
+}
+
+/// One attempt that came to nothing.
+pub(super) struct FailedAttempt {
+    pub(super) error: Error,
+    pub(super) again: Again,
+    /// The server itself said no: it lives.
+    pub(super) is_answer: bool,
+}
+
+/// Whether the next attempt may have another end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    Never,
+    FewTimes,
+    WhileTimeIsLeft,
 }
 
 /// A row of a simple query: texts or NULL.
 pub type Row = Vec<Option<String>>;
 
 impl Session {
-    /// Tries the candidate hosts in order; the error of the last one is reported.
+    /// Tries the candidate hosts in order; the error of the last one is reported. A server that is starting, has no free
+    /// place or refuses is tried again within the limit for connecting.
     pub async fn open(spec: &ConnectSpec) -> Result<Session, Error> {
+        let deadline = Instant::now() + spec.login.limits.connect;
+        let mut pause = FIRST_PAUSE;
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let failed = match Session::open_once(spec, deadline).await {
+                Ok(session) => return Ok(session),
+                Err(failed) => failed,
+            };
+            let again = match failed.again {
+                Again::Never => false,
+                Again::FewTimes => tries < REFUSED_TRIES,
+                Again::WhileTimeIsLeft => true,
+            };
+            if !again || Instant::now() + pause >= deadline {
+                return Err(failed.error);
+            }
+            tracing::warn!(
+                "{}; trying again in {:.1} s",
+                super::error_chain(&failed.error),
+                pause.as_secs_f32()
+            );
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn open_once(spec: &ConnectSpec, deadline: Instant) -> Result<Session, FailedAttempt> {
         let mut last = None;
         for host in &spec.hosts {
-            match Session::open_at(spec, host).await {
-                Ok(session) => return Ok(session),
-                Err(error) => last = Some(error),
+            let left = deadline.saturating_duration_since(Instant::now());
+            let limit = left.clamp(Duration::from_secs(1), ATTEMPT_LIMIT);
+            match connect(spec, host, limit).await {
+                Ok(wire) => return Ok(Session::on(spec, host, wire)),
+                Err(failed) => last = Some(failed),
             }
         }
-        Err(last.unwrap_or_else(|| Error::Connect {
-            whom: spec.whom.clone(),
-            source: "no address is known".into(),
+        Err(last.unwrap_or_else(|| FailedAttempt {
+            error: Error::Connect {
+                whom: spec.whom.clone(),
+                source: "no address is known".into(),
+            },
+            again: Again::Never,
+            is_answer: false,
         }))
     }
 
-    async fn open_at(spec: &ConnectSpec, host: &str) -> Result<Session, Error> {
-        let mut config = tokio_postgres::Config::new();
-        config
-            .host(host)
-            .port(spec.port)
-            .user(&spec.login.user)
-            .dbname(&spec.database)
-            .application_name(&spec.application_name)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .keepalives(true)
-            .keepalives_idle(Duration::from_secs(60))
-            .keepalives_interval(Duration::from_secs(15))
-            .keepalives_retries(4);
-        if let Some(setting) = &spec.utility_setting {
-            config.options(format!("-c {setting}=utility"));
-        }
-        if let Some(password) = spec.password_for(host) {
-            config.password(password);
-        }
-        let failed = |source: super::BoxError| Error::Connect {
-            whom: format!("{} at {host}", spec.whom),
-            source,
-        };
-        let (client, mut connection, tls) = tls::connect(&mut config, &spec.login.tls, host).await.map_err(failed)?;
-        let whom = spec.whom.clone();
-        let driver = tokio::spawn(async move {
-            loop {
-                match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-                    Some(Ok(tokio_postgres::AsyncMessage::Notice(notice))) => {
-                        tracing::debug!("{whom}: {}:  {}", notice.severity(), notice.message());
-                    }
-                    Some(Ok(_)) => {}
-                    // The client's own calls see the error; there is nobody else to tell.
-                    Some(Err(_)) | None => break,
-                }
-            }
-        });
-        let mut session = Session {
-            client,
-            tls,
-            driver,
+    fn on(spec: &ConnectSpec, host: &str, wire: Wire) -> Session {
+        Session {
+            client: wire.client,
+            tls: wire.tls,
+            driver: wire.driver,
             whom: spec.whom.clone(),
-            backend_pid: 0,
-        };
-        let pid = session
-            .one("SELECT pg_backend_pid()", "asking for the process id")
-            .await?;
-        session.backend_pid = pid.and_then(|p| p.parse().ok()).unwrap_or(0);
-        Ok(session)
+            backend_pid: wire.backend_pid,
+            spec: ConnectSpec {
+                hosts: vec![host.to_owned()],
+                ..spec.clone()
+            },
+        }
     }
 
     /// How messages call the server.
@@ -144,7 +180,25 @@ impl Session {
 
     /// Runs statements whose rows do not matter.
     pub async fn run(&self, sql: &str, doing: &str) -> Result<(), Error> {
-        self.client.batch_execute(sql).await.map_err(|e| self.error(e, doing))
+        self.watch(doing, self.client.batch_execute(sql))
+            .await?
+            .map_err(|e| self.error(e, doing))
+    }
+
+    /// Waits for something that this session's server has to do, as long as the server lives: when it is quiet it is
+    /// asked over a second connection. A statement that waits for a lock longer than allowed is cancelled.
+    pub async fn watch<T>(&self, doing: &str, work: impl Future<Output = T>) -> Result<T, Error> {
+        watch::watch(self, &self.spec, None, doing, work).await
+    }
+
+    /// The same for another program that works on the same server; its sessions bear this application name.
+    pub async fn watch_program<T>(
+        &self,
+        application_name: &str,
+        doing: &str,
+        work: impl Future<Output = T>,
+    ) -> Result<T, Error> {
+        watch::watch(self, &self.spec, Some(application_name), doing, work).await
     }
 
     /// All rows of a query, as texts.
@@ -164,12 +218,11 @@ impl Session {
         F: FnMut(&tokio_postgres::SimpleQueryRow) -> Result<(), Error>,
     {
         let stream = self
-            .client
-            .simple_query_raw(sql)
-            .await
+            .watch(doing, self.client.simple_query_raw(sql))
+            .await?
             .map_err(|e| self.error(e, doing))?;
         pin_mut!(stream);
-        while let Some(message) = stream.next().await {
+        while let Some(message) = self.watch(doing, stream.next()).await? {
             if let SimpleQueryMessage::Row(row) = message.map_err(|e| self.error(e, doing))? {
                 take(&row)?;
             }
@@ -229,6 +282,138 @@ impl Session {
             driver.abort();
         }
     }
+}
+
+/// One attempt at one address.
+pub(super) async fn connect(spec: &ConnectSpec, host: &str, limit: Duration) -> Result<Wire, FailedAttempt> {
+    let silence = spec.login.limits.silence;
+    let mut config = tokio_postgres::Config::new();
+    config
+        .host(host)
+        .port(spec.port)
+        .user(&spec.login.user)
+        .dbname(&spec.database)
+        .application_name(&spec.application_name)
+        .connect_timeout(limit)
+        .tcp_user_timeout(silence)
+        .keepalives(true)
+        .keepalives_idle(silence / 2)
+        .keepalives_interval((silence / 8).max(Duration::from_secs(1)))
+        .keepalives_retries(4);
+    if let Some(setting) = &spec.utility_setting {
+        config.options(format!("-c {setting}=utility"));
+    }
+    if let Some(password) = spec.password_for(host) {
+        config.password(password);
+    }
+    let failed = |source: BoxError, again: Again| FailedAttempt {
+        error: Error::Connect {
+            whom: format!("{} at {host}", spec.whom),
+            source,
+        },
+        again,
+        is_answer: false,
+    };
+    let shake = async {
+        let (client, mut connection, tls) = tls::connect(&mut config, &spec.login.tls, host, limit).await?;
+        let is_old = connection.parameter("server_version").is_some_and(is_before_9_2);
+        let whom = spec.whom.clone();
+        let driver = tokio::spawn(async move {
+            loop {
+                match std::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                    Some(Ok(tokio_postgres::AsyncMessage::Notice(notice))) => {
+                        tracing::debug!("{whom}: {}:  {}", notice.severity(), notice.message());
+                    }
+                    Some(Ok(_)) => {}
+                    // The client's own calls see the error; there is nobody else to tell.
+                    Some(Err(_)) | None => break,
+                }
+            }
+        });
+        let rows = client.simple_query("SELECT pg_backend_pid()").await;
+        let rows = rows.map_err(|error| FailedTry::of(&error))?;
+        let backend_pid = rows.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0).and_then(|pid| pid.parse().ok()),
+            _ => None,
+        });
+        Ok::<Wire, FailedTry>(Wire {
+            client,
+            tls,
+            driver,
+            backend_pid: backend_pid.unwrap_or(0),
+            is_old,
+        })
+    };
+    // The whole handshake gets the limit, not only the TCP part: a stopped server accepts and stays silent.
+    match tokio::time::timeout(limit, shake).await {
+        Ok(Ok(wire)) => Ok(wire),
+        Ok(Err(tried)) => Err(FailedAttempt {
+            is_answer: tried.is_answer,
+            ..failed(tried.source, tried.again)
+        }),
+        Err(_) => Err(failed(
+            format!("no answer within {} s", limit.as_secs()).into(),
+            Again::Never,
+        )),
+    }
+}
+
+/// Why a try came to nothing, before it has a name.
+pub(super) struct FailedTry {
+    source: BoxError,
+    again: Again,
+    is_answer: bool,
+}
+
+impl FailedTry {
+    pub(super) fn of(error: &tokio_postgres::Error) -> FailedTry {
+        FailedTry {
+            source: describe(error).into(),
+            again: again_after(error),
+            is_answer: error.as_db_error().is_some(),
+        }
+    }
+}
+
+/// Nothing was even tried, or there was no answer.
+impl From<BoxError> for FailedTry {
+    fn from(source: BoxError) -> Self {
+        FailedTry {
+            source,
+            again: Again::Never,
+            is_answer: false,
+        }
+    }
+}
+
+fn again_after(error: &tokio_postgres::Error) -> Again {
+    match error.code().map(tokio_postgres::error::SqlState::code) {
+        // cannot_connect_now (it starts, recovers or shuts down), too_many_connections
+        Some("57P03" | "53300") => Again::WhileTimeIsLeft,
+        Some(_) => Again::Never,
+        None => {
+            let mut cause = std::error::Error::source(error);
+            while let Some(inner) = cause {
+                if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+                    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, UnexpectedEof};
+                    return match io.kind() {
+                        ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof => Again::FewTimes,
+                        _ => Again::Never,
+                    };
+                }
+                cause = inner.source();
+            }
+            Again::Never
+        }
+    }
+}
+
+/// `8.3.23`, `9.4.26`, `12.12`
+fn is_before_9_2(version: &str) -> bool {
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+    let first = numbers.next().and_then(Result::ok).unwrap_or(0);
+    let second = numbers.next().and_then(Result::ok).unwrap_or(0);
+    (first, second) < (9, 2)
 }
 
 impl ConnectSpec {

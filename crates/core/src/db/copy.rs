@@ -90,10 +90,10 @@ pub async fn copy_out(
     doing: &str,
 ) -> Result<impl Stream<Item = Result<Bytes, tokio_postgres::Error>> + use<>, Error> {
     let stream = match encoding {
-        RowEncoding::AsSession => session.client().copy_out(statement).await,
+        RowEncoding::AsSession => session.watch(doing, session.client().copy_out(statement)).await?,
         RowEncoding::Switch(name) => {
             let prepared = prepare_switched(session, name, statement, doing).await?;
-            session.client().copy_out(&prepared).await
+            session.watch(doing, session.client().copy_out(&prepared)).await?
         }
     };
     Ok(stream.map_err(|e| session.error(e, doing))?.boxed())
@@ -107,10 +107,10 @@ pub async fn copy_in(
     doing: &str,
 ) -> Result<CopyInSink<Bytes>, Error> {
     let sink = match encoding {
-        RowEncoding::AsSession => session.client().copy_in(statement).await,
+        RowEncoding::AsSession => session.watch(doing, session.client().copy_in(statement)).await?,
         RowEncoding::Switch(name) => {
             let prepared = prepare_switched(session, name, statement, doing).await?;
-            session.client().copy_in(&prepared).await
+            session.watch(doing, session.client().copy_in(&prepared)).await?
         }
     };
     sink.map_err(|e| session.error(e, doing))
@@ -124,9 +124,8 @@ async fn prepare_switched(
 ) -> Result<tokio_postgres::Statement, Error> {
     session.run("SET client_encoding TO 'UTF8'", doing).await?;
     let prepared = session
-        .client()
-        .prepare(statement)
-        .await
+        .watch(doing, session.client().prepare(statement))
+        .await?
         .map_err(|e| session.error(e, doing))?;
     session
         .run(

@@ -15,6 +15,7 @@ pub mod statistics;
 pub mod table_states;
 pub mod target;
 pub mod tls;
+mod watch;
 
 pub use connect::{ConnectSpec, Session};
 
@@ -27,8 +28,21 @@ pub enum Error {
         #[source]
         source: BoxError,
     },
-    #[error("{whom} did not answer within {seconds} s while {doing}")]
-    TimedOut { whom: String, doing: String, seconds: u64 },
+    #[error("{whom} waited more than {seconds} s for a lock while {doing}{}", named(.blockers))]
+    LockWait {
+        whom: String,
+        doing: String,
+        seconds: u64,
+        /// Who holds it: `process 123 of user u (query)`.
+        blockers: Vec<String>,
+    },
+    #[error("{whom} gives no sign of life while {doing}")]
+    Silent {
+        whom: String,
+        doing: String,
+        #[source]
+        source: BoxError,
+    },
     #[error("{whom} refused: {doing}: {message}")]
     Statement {
         whom: String,
@@ -46,6 +60,13 @@ pub enum Error {
     },
     #[error("{whom} answered something unexpected while {doing}: {what}")]
     Unexpected { whom: String, doing: String, what: String },
+}
+
+fn named(blockers: &[String]) -> String {
+    match blockers {
+        [] => String::new(),
+        _ => format!("; in the way: {}", blockers.join("; ")),
+    }
 }
 
 /// A cause that is only printed.
@@ -78,11 +99,29 @@ impl Error {
                 "check that the server runs, that PGHOST, PGPORT and PGUSER are right, that pg_hba.conf lets this \
                  host in, and that a password, if one is asked for, stands in ~/.pgpass or PGPASSWORD",
             ),
+            Error::LockWait { .. } => Some(
+                "end the session that holds the lock, or wait for it; --lock-timeout says how long we wait for locks",
+            ),
+            Error::Silent { .. } => {
+                Some("look at that server and its host; --silence-timeout says how long we wait for a sign of life")
+            }
+            Error::Broken { .. } => Some("the server's log tells why the session ended"),
+            Error::Statement { code: Some(code), .. } if code == "53300" => {
+                Some("raise max_connections on the server it names, or run when fewer sessions are open")
+            }
             _ if self.is_out_of_locks() => {
                 Some("raise max_locks_per_transaction on the server it names, restart it, and run again")
             }
             _ => None,
         }
+    }
+}
+
+/// The same with what helps: for messages that travel as text.
+pub fn error_and_hint(error: &Error) -> String {
+    match error.hint() {
+        Some(hint) => format!("{} ({hint})", error_chain(error)),
+        None => error_chain(error),
     }
 }
 

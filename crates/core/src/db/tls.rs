@@ -22,7 +22,7 @@ use tokio_postgres::{CancelToken, Client, Config, Connection, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::BoxError;
-use super::connect::{CONNECT_TIMEOUT, describe};
+use super::connect::{FailedTry, describe};
 use crate::words::environment::{SslMode, TlsSettings};
 
 /// Longest wait for a server to take a request to cancel.
@@ -69,23 +69,28 @@ pub(super) type Connected = (
     Connector,
 );
 
-/// Connects to `host` with as much encryption as the settings want; each try has [`CONNECT_TIMEOUT`].
-pub(super) async fn connect(config: &mut Config, settings: &TlsSettings, host: &str) -> Result<Connected, BoxError> {
+/// Connects to `host` with as much encryption as the settings want; each try has the limit.
+pub(super) async fn connect(
+    config: &mut Config,
+    settings: &TlsSettings,
+    host: &str,
+    limit: Duration,
+) -> Result<Connected, FailedTry> {
     let tries = tries(settings.mode, host);
-    let mut last: BoxError = "no way to connect is allowed".into();
+    let mut last = FailedTry::from(BoxError::from("no way to connect is allowed"));
     for (at, way) in tries.iter().enumerate() {
         let tls = Connector(connector(settings, *way)?);
         config.ssl_mode(*way);
         // The whole handshake gets the limit too, not only the TCP part: a stopped server accepts and stays silent.
-        let connecting = tokio::time::timeout(CONNECT_TIMEOUT, config.connect(tls.0.clone()));
+        let connecting = tokio::time::timeout(limit, config.connect(tls.0.clone()));
         let error = match connecting.await {
             Ok(Ok((client, connection))) => return Ok((client, connection, tls)),
             Ok(Err(error)) => error,
-            Err(_) => return Err(format!("no answer within {} s", CONNECT_TIMEOUT.as_secs()).into()),
+            Err(_) => return Err(BoxError::from(format!("no answer within {} s", limit.as_secs())).into()),
         };
         let is_last = at + 1 == tries.len();
         if is_last || !the_other_way_may_do(&error) {
-            last = describe(&error).into();
+            last = FailedTry::of(&error);
             break;
         }
         tracing::debug!("{host}: {}; trying the other way", describe(&error));

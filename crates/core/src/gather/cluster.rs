@@ -7,6 +7,7 @@ use crate::db::{self, catalog};
 use crate::words::cluster::Cluster;
 use crate::words::dialect::Dialect;
 use crate::words::environment::Environment;
+use crate::words::limits::Limits;
 use crate::words::refusal::Refusal;
 
 /// How sessions on the master are opened.
@@ -30,6 +31,7 @@ pub fn master_address(
     environment: &Environment,
     data_dir: Option<&Path>,
     application_name: &str,
+    limits: Limits,
 ) -> Result<MasterAddress, Refusal> {
     let port = match data_dir {
         Some(directory) => {
@@ -63,7 +65,10 @@ pub fn master_address(
     Ok(MasterAddress {
         hosts,
         port,
-        login: crate::cli::environment::login(environment),
+        login: Login {
+            limits,
+            ..crate::cli::environment::login(environment)
+        },
         application_name: application_name.to_owned(),
     })
 }
@@ -135,8 +140,10 @@ fn running_port(data_dir: &Path) -> Option<u16> {
 }
 
 /// The launcher of this run: same program, the system's ssh.
-pub fn launcher(environment: &Environment, remote_bin: Option<PathBuf>) -> crate::launch::Launcher {
+pub fn launcher(environment: &Environment, remote_bin: Option<PathBuf>, limits: Limits) -> crate::launch::Launcher {
     crate::launch::Launcher {
+        limits,
+        gphome: environment.gphome.clone(),
         program: environment.program_path.clone(),
         remote_bin,
         ssh: environment.ssh.clone(),

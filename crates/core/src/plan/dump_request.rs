@@ -12,6 +12,7 @@ use crate::plan::filter::TableFilter;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
 use crate::words::layout::Compression;
+use crate::words::limits::Limits;
 
 /// Everything that one run of `gpcrondump` was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +46,8 @@ pub struct DumpRequest {
     pub cut_timeout: Duration,
     /// Directory of the program on other hosts, absolute; `None`: where it lies here.
     pub remote_bin: Option<PathBuf>,
+    /// The longest waits.
+    pub limits: Limits,
     /// The command line, joined by blanks: for the report and the history row.
     pub options_text: String,
     pub verbosity: Verbosity,

@@ -8,6 +8,7 @@ use super::filter::NameList;
 use super::restore::remote::RemotePlace;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
+use crate::words::limits::Limits;
 
 /// How the set was named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +88,8 @@ pub struct RestoreRequest {
     pub parallel: usize,
     /// Directory of the program on other hosts, absolute; `None`: where it lies here.
     pub remote_bin: Option<PathBuf>,
+    /// The longest waits.
+    pub limits: Limits,
     /// The command line, joined by blanks.
     pub options_text: String,
     pub verbosity: Verbosity,

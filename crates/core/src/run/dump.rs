@@ -41,7 +41,7 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
     let Telling { told, board } = told;
-    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
+    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?;
     let gather = async {
         let surroundings = read_surroundings(&address, &environment.host_full)
             .await
@@ -145,7 +145,7 @@ impl Run<'_> {
         let Some(asked) = &self.request.chores.cleanup else {
             return Ok(Exit::Ok);
         };
-        let launcher = launcher(self.environment, self.request.remote_bin.clone());
+        let launcher = launcher(self.environment, self.request.remote_bin.clone(), self.request.limits);
         let key = self.request.key.unwrap_or_else(|| TimestampKey::of((self.now)()));
         let spared = [DumpDate::of(key), DumpDate::of_moment((self.now)())];
         let cleaning = cleanup::clean_up(self.request, &self.surroundings.cluster, &launcher, asked, &spared);
@@ -269,7 +269,7 @@ impl Run<'_> {
     async fn after_all(&self, ends: &mut [DatabaseEnd], script: Option<&Option<Script>>) -> Exit {
         let mut all = true;
         if let Some(last) = ends.last_mut().filter(|_| self.request.chores.config_files) {
-            let launcher = launcher(self.environment, self.request.remote_bin.clone());
+            let launcher = launcher(self.environment, self.request.remote_bin.clone(), self.request.limits);
             let saving = save_config_files(
                 self.request,
                 self.address,
@@ -349,7 +349,7 @@ impl Run<'_> {
             request,
             address: self.address,
             surroundings: self.surroundings,
-            launcher: launcher(self.environment, request.remote_bin.clone()),
+            launcher: launcher(self.environment, request.remote_bin.clone(), request.limits),
             master_data_dir: master_data_dir.clone(),
             database: database.to_owned(),
             key,

@@ -243,6 +243,7 @@ async fn dump(
             files
         }
     };
+    check_roles(context, sessions).await?;
     // The locks were held to the end if, and only if, this session is still in its transaction.
     sessions
         .snapshot
@@ -337,6 +338,23 @@ async fn write_master_files(
     match writing.await {
         Ok(written) => written.map_err(|error| refusal_of(&error)),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// A segment that failed over while its rows were read has lost what its mirror had not: the copy cannot be trusted.
+async fn check_roles(context: &DumpContext<'_>, sessions: &Sessions) -> Result<(), Refusal> {
+    let around = context.surroundings;
+    // The barrier, not the snapshot: that one shows the cluster as it was.
+    let now = catalog::read_cluster(&sessions.barrier, &around.dialect, &context.environment.host_full)
+        .await
+        .map_err(|error| refusal_of(&error))?;
+    let changes = around.cluster.changed_roles(&now);
+    match changes.is_empty() {
+        true => Ok(()),
+        false => Err(
+            Refusal::failed(format!("The cluster changed during the dump: {}", changes.join("; ")))
+                .with_hint("recover the cluster (gprecoverseg) and run the dump again"),
+        ),
     }
 }
 

@@ -107,7 +107,7 @@ where
     if request.verify {
         return verify::verify(environment, request, &questions.choose, told).await;
     }
-    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM)?;
+    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?;
     let around = read_surroundings(&address, &environment.host_full)
         .await
         .map_err(|error| refusal_of(&error))?;

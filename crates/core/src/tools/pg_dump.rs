@@ -117,6 +117,7 @@ impl PgDump {
         let stdout = collect(child.stdout.take().expect("stdout was piped"));
         let messages = tokio::spawn(Messages::read(child.stderr.take().expect("stderr was piped")));
         Ok(RunningPgDump {
+            application_name: self.application_name.clone(),
             program,
             child,
             stdout,
@@ -128,6 +129,8 @@ impl PgDump {
 /// A pg_dump on its way. Dropped, it is killed.
 #[derive(Debug)]
 pub struct RunningPgDump {
+    /// The name of its sessions.
+    pub application_name: String,
     program: String,
     child: Child,
     stdout: JoinHandle<std::io::Result<Vec<u8>>>,

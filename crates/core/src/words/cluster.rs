@@ -181,6 +181,19 @@ impl Cluster {
         }
     }
 
+    /// Sentences about segments whose acting primary is another one in `later`.
+    pub fn changed_roles(&self, later: &Cluster) -> Vec<String> {
+        let mut changes = Vec::new();
+        for before in &self.primaries {
+            match later.primary(before.content) {
+                Some(now) if now.dbid == before.dbid && now.host == before.host && now.port == before.port => {}
+                Some(now) => changes.push(format!("{before} was the acting primary, now it is {now}")),
+                None => changes.push(format!("{before} is no longer in the cluster's configuration")),
+            }
+        }
+        changes
+    }
+
     pub fn is_single_server(&self) -> bool {
         self.single_server
     }
@@ -215,6 +228,25 @@ mod tests {
         assert_eq!(cluster.primaries().iter().map(|i| i.dbid.0).collect::<Vec<_>>(), [2, 5]);
         assert_eq!(cluster.fault_tolerance(), FaultTolerance::Mirrors);
         assert_eq!(cluster.hosts().len(), 2);
+    }
+
+    #[test]
+    fn a_segment_that_failed_over_is_named() {
+        let cluster = |first: Role, second: Role| {
+            Cluster::new(vec![
+                instance(1, -1, Role::Primary, "mdw"),
+                instance(2, 0, first, "sdw1"),
+                instance(3, 0, second, "sdw2"),
+            ])
+            .unwrap()
+        };
+        let before = cluster(Role::Primary, Role::Mirror);
+        let after = cluster(Role::Mirror, Role::Primary);
+        assert_eq!(before.changed_roles(&before), Vec::<String>::new());
+        assert_eq!(
+            before.changed_roles(&after),
+            ["segment 0 (dbid 2, sdw1:5432) was the acting primary, now it is segment 0 (dbid 3, sdw2:5432)"]
+        );
     }
 
     #[test]

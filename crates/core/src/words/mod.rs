@@ -12,6 +12,7 @@ pub mod exit;
 pub mod ids;
 pub mod job;
 pub mod layout;
+pub mod limits;
 pub mod names;
 pub mod outcome;
 pub mod present;

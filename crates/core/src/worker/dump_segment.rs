@@ -77,15 +77,21 @@ pub enum Error {
 
 /// Counters, or names, in one event.
 const COUNTS_PER_EVENT: usize = 1000;
+impl Error {
+    /// For the master: the error, its causes, what helps.
+    pub fn told(&self) -> String {
+        match self {
+            Error::Server(error) => db::error_and_hint(error),
+            other => db::error_chain(other),
+        }
+    }
+}
 
 /// How often progress is reported at most.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// INSERT statements made at once of a row of any length.
 const SQL_BYTES: usize = 1 << 20;
-
-/// A server that sends nothing for this long in the middle of a COPY is taken for dead; it has no lock to wait for.
-const COPY_SILENCE: Duration = Duration::from_secs(15 * 60);
 
 impl SegmentDump {
     /// Runs the dump to its end, or until cancelled. No session stays open behind it.
@@ -303,14 +309,9 @@ async fn copy_table(
     futures_util::pin_mut!(stream);
     let mut totals = TableTotals::default();
     loop {
-        let next = tokio::time::timeout(COPY_SILENCE, stream.next())
-            .await
-            .map_err(|_| db::Error::TimedOut {
-                whom: session.whom().to_owned(),
-                doing: doing.clone(),
-                seconds: COPY_SILENCE.as_secs(),
-            })?;
-        let Some(rows) = next else { break };
+        let Some(rows) = session.watch(&doing, stream.next()).await? else {
+            break;
+        };
         let rows = rows.map_err(|e| session.error(e, &doing))?;
         // Text format: every row ends in a line feed, and a line feed inside a value is written as \n.
         let count = memchr::memchr_iter(b'\n', &rows).count() as u64;

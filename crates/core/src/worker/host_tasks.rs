@@ -26,6 +26,12 @@ pub enum HostTask {
         prefix: Prefix,
         key: TimestampKey,
     },
+    /// Removes only the unfinished files of one set, which a worker that was killed could not.
+    RemoveUnfinished {
+        directory: PathBuf,
+        prefix: Prefix,
+        key: TimestampKey,
+    },
     /// Saves the configuration files of an instance into `target`, with `others` that lie elsewhere.
     SaveConfig {
         data_dir: PathBuf,
@@ -66,7 +72,10 @@ pub fn perform(task: &HostTask) -> Result<TaskOutcome, Error> {
     match task {
         HostTask::RemoveDate { root, date } => remove_date(root, *date).map(TaskOutcome::DateRemoved),
         HostTask::RemoveSet { directory, prefix, key } => {
-            remove_set(directory, prefix, *key).map(TaskOutcome::SetRemoved)
+            remove_set(directory, prefix, *key, Which::All).map(TaskOutcome::SetRemoved)
+        }
+        HostTask::RemoveUnfinished { directory, prefix, key } => {
+            remove_set(directory, prefix, *key, Which::Unfinished).map(TaskOutcome::SetRemoved)
         }
         HostTask::SaveConfig {
             data_dir,
@@ -95,7 +104,13 @@ fn remove_date(root: &Path, date: DumpDate) -> Result<bool, Error> {
     }
 }
 
-fn remove_set(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<String>, Error> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    All,
+    Unfinished,
+}
+
+fn remove_set(directory: &Path, prefix: &Prefix, key: TimestampKey, which: Which) -> Result<Vec<String>, Error> {
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -106,7 +121,11 @@ fn remove_set(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Ve
         let entry = entry.map_err(io_error("list", directory))?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        let whole = name.strip_suffix(PARTIAL_SUFFIX).unwrap_or(name);
+        let unfinished = name.strip_suffix(PARTIAL_SUFFIX);
+        if which == Which::Unfinished && unfinished.is_none() {
+            continue;
+        }
+        let whole = unfinished.unwrap_or(name);
         if DumpFileName::parse(whole, prefix).is_none_or(|file| file.key != key) {
             continue;
         }
@@ -170,7 +189,7 @@ mod tests {
             fs::write(root.path().join(name), "").unwrap();
         }
         let prefix = Prefix::from_option("p").unwrap();
-        let mut removed = remove_set(root.path(), &prefix, "20240102030405".parse().unwrap()).unwrap();
+        let mut removed = remove_set(root.path(), &prefix, "20240102030405".parse().unwrap(), Which::All).unwrap();
         removed.sort_unstable();
         let mut expected = ours.map(str::to_owned);
         expected.sort_unstable();

@@ -1,7 +1,8 @@
 //! The whole conversation between the program on the master and its worker on a host, on one page.
 //!
 //! One JSON value per line. The worker's standard input carries [`Request`]s, its standard output [`Event`]s. The first
-//! event is [`Event::Hello`]. End of standard input means: the master is gone, clean up and leave.
+//! event is [`Event::Hello`], the first request [`Request::Limits`]. End of standard input means: the master is gone,
+//! clean up and leave.
 //!
 //! A dump: `Prepare`, `StartDump`, `Tables`*, `TablesEnd` -> a `Ready` per segment (transaction open, tables locked);
 //! `OpenSnapshots` -> a `SnapshotOpen` per segment; `Tables`* (what the cut has shown to be needed too); `CopyData` -> `Progress`*, a `Finished` per segment, `Totals`*;
@@ -17,6 +18,7 @@ use crate::words::dialect::Dialect;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, LoginAs, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::SetNames;
+use crate::words::limits::Limits;
 use crate::words::names::QualifiedName;
 
 /// Raised when a message changes its meaning; a worker of another number is refused.
@@ -31,13 +33,17 @@ pub const MAX_LINE_BYTES: usize = 64 << 20;
 /// Tables in one `Tables` request.
 pub const TABLES_PER_REQUEST: usize = 500;
 
-/// The worker says at least this often that it lives.
-pub const HEARTBEAT_SECONDS: u64 = 5;
+/// Each side says at least this often that it lives.
+pub const HEARTBEAT_SECONDS: u64 = 1;
 
 /// What the master asks.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Request {
+    /// The first of all: how long to wait for others, the master included.
+    Limits(Limits),
+    /// Sent every [`HEARTBEAT_SECONDS`]; a worker that hears nothing for too long is cut off, cleans up and leaves.
+    Alive,
     /// Make the directories, try to write in them, tell the free space.
     Prepare {
         directories: Vec<PreparedDirectory>,

@@ -16,7 +16,7 @@ use super::restore_segment::{Cancels, LoadTarget, LoadedTable, RestoreEvent, Res
 use super::table_ranges::{self, TableRanges, Wanted};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{self, RowEncoding};
-use crate::db::{Session, error_chain};
+use crate::db::{Session, error_and_hint, error_chain};
 use crate::format::segment_data::{self, BlockReader, CopyBlock, DataEvent};
 use crate::words::job::{LoadRoute, TableTotals};
 use crate::words::names::{QualifiedName, quote_ident};
@@ -337,12 +337,19 @@ impl Loader<'_> {
             let (table, side) = (table.clone(), *side);
             return self.columnless_rows(table, side, rows.len()).await;
         }
-        if let Current::Loading { table, sink, side } = &mut self.current
-            && sink.send(rows).await.is_err()
-        {
-            // The driver only says "closed" here; what the server said comes with the end of the COPY, if it lives.
-            let (table, side) = (table.clone(), *side);
-            return Err(self.broken(&table, side));
+        if let Current::Loading { table, sink, side } = &mut self.current {
+            let open = match side {
+                Side::Segment => self.segment.as_ref(),
+                Side::Master => self.master.as_ref(),
+            };
+            let open = open.ok_or_else(|| format!("no session for table {table}"))?;
+            let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
+            let sent = open.session.watch(&doing, sink.send(rows)).await;
+            if sent.map_err(|error| error_and_hint(&error))?.is_err() {
+                // The driver only says "closed" here; what the server said comes with the end of the COPY, if it lives.
+                let (table, side) = (table.clone(), *side);
+                return Err(self.broken(&table, side));
+            }
         }
         Ok(())
     }
@@ -445,11 +452,12 @@ impl Loader<'_> {
             Current::Waiting(block, _) => self.count(block.table, totals).await,
             Current::Columnless { table, .. } => self.count(table, totals).await,
             Current::Loading { table, mut sink, side } => {
-                let finished = sink.as_mut().finish().await;
                 let Some(open) = self.target(side) else {
                     return Err(format!("no session for table {table}"));
                 };
-                match finished {
+                let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
+                let finished = open.session.watch(&doing, sink.as_mut().finish()).await;
+                match finished.map_err(|error| error_and_hint(&error))? {
                     Ok(rows) if rows == totals.rows => self.count(table, totals).await,
                     Ok(rows) => {
                         let message = format!(
@@ -461,7 +469,6 @@ impl Loader<'_> {
                         self.table_failed(table, TableTrouble::RowCount, message).await
                     }
                     Err(error) => {
-                        let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
                         let error = open.session.error(error, &doing);
                         // The server says "the rest of this session is over" with FATAL errors: the session closes.
                         if error.code().is_none() || !open.session.is_open() {
@@ -600,7 +607,7 @@ async fn open_session(shared: &Shared, target: &LoadTarget) -> Result<Session, S
         application_name: "gpdbrestore".to_owned(),
         whom: instance.to_string(),
     };
-    let session = Session::open(&spec).await.map_err(|error| error_chain(&error))?;
+    let session = Session::open(&spec).await.map_err(|error| error_and_hint(&error))?;
     for setting in dialect.dump_session_settings() {
         session
             .run(&setting, "preparing the session")

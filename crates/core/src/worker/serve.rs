@@ -19,6 +19,7 @@ use crate::store::compress::CompressPool;
 use crate::words::exit::Exit;
 use crate::words::ids::ContentId;
 use crate::words::job::{TableJob, TableTotals};
+use crate::words::limits::Limits;
 use crate::words::names::QualifiedName;
 
 /// Events that wait for the pipe to the master.
@@ -95,6 +96,7 @@ impl Worker {
         loop {
             tokio::select! {
                 request = queue.recv() => match request {
+                    Some(Ok(Request::Limits(limits))) => self.login.limits = limits,
                     Some(Ok(request)) => self.handle(request, &mut queue, stop).await,
                     Some(Err(message)) => {
                         let _ = self.events.send(Event::Failed { content: ContentId::MASTER, message }).await;
@@ -176,6 +178,8 @@ impl Worker {
                 let result = result.map_err(|error| error_chain(&error));
                 let _ = self.events.send(Event::TaskEnded(result)).await;
             }
+            // They are the reader's.
+            Request::Limits(_) | Request::Alive => {}
             Request::Restore(start) => {
                 let cancel = stop.child_token();
                 let work = super::restore_segment::run(start, &self.login, &self.events, cancel.clone());
@@ -212,7 +216,7 @@ impl Worker {
             }
             Err(dump_segment::Error::Cancelled) => {}
             Err(error) => {
-                let message = error_chain(&error);
+                let message = error.told();
                 let _ = self.events.send(Event::Failed { content, message }).await;
             }
         }
@@ -366,15 +370,22 @@ async fn next_ended(dump: &mut Option<HostDump>) -> Option<(ContentId, Result<Se
 
 async fn read_requests(requests: mpsc::Sender<Result<Request, String>>) {
     let mut input = BufReader::new(tokio::io::stdin()).take(0);
+    let mut silence = Limits::default().silence;
     loop {
         input.set_limit(MAX_LINE_BYTES as u64);
         let mut line = Vec::new();
-        match input.read_until(b'\n', &mut line).await {
-            Ok(1..) if line.ends_with(b"\n") => {}
-            // End of input, or the middle of a line: the master is gone.
+        match tokio::time::timeout(silence, input.read_until(b'\n', &mut line)).await {
+            Ok(Ok(1..)) if line.ends_with(b"\n") => {}
+            // End of input, the middle of a line, or silence: the master is gone, or the way to it. Its sshd may take
+            // hours to notice that; the locks of this worker must not stay so long.
             _ => return,
         }
         let request = serde_json::from_slice(&line).map_err(|error| format!("unreadable request: {error}"));
+        match request {
+            Ok(Request::Alive) => continue,
+            Ok(Request::Limits(limits)) => silence = limits.silence,
+            _ => {}
+        }
         if requests.send(request).await.is_err() {
             return;
         }

@@ -508,6 +508,12 @@ fn every_check_speaks_the_words_of_the_original() {
             EX,
             "--cut-timeout must be 0 or more seconds",
         ),
+        (
+            "limits",
+            "-x d --silence-timeout 2",
+            EX,
+            "--silence-timeout must be 3 or more seconds",
+        ),
     ];
     for (number, line, class, text) in cases {
         let words: Vec<&str> = line.split(' ').collect();

@@ -61,6 +61,12 @@ fn every_check_speaks_the_words_of_the_original() {
             A,
             "Cannot specify --list-backup and -e together",
         ),
+        (
+            "limits",
+            "-t 1 --lock-timeout 0",
+            A,
+            "--lock-timeout must be 1 or more seconds",
+        ),
         ("6", "-t 1 -B 0", A, "-B <parallel processes> must be greater than 0"),
         (
             "7",

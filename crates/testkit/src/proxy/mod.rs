@@ -42,19 +42,34 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     /// Listens on the port and on `.s.PGSQL.<port>` in the directory; the paths are the sockets of the real servers.
-    pub(crate) fn start(port: u16, sockets: &Path, master: PathBuf, segments: Vec<PathBuf>) -> io::Result<Self> {
+    ///
+    /// `elsewhere` is a socket that listens in a network of tests, where everybody is trusted.
+    pub(crate) fn start(
+        port: u16,
+        sockets: &Path,
+        master: PathBuf,
+        segments: Vec<PathBuf>,
+        elsewhere: Option<std::net::TcpListener>,
+    ) -> io::Result<Self> {
         let path = sockets.join(format!(".s.PGSQL.{port}"));
         let shared = Arc::new(Shared {
             master,
             segments,
             backends: Mutex::default(),
         });
+        let trusted = elsewhere.is_some();
         let (tcp, unix) = wait(async move {
-            let tcp = TcpListener::bind(("0.0.0.0", port)).await?;
+            let tcp = match elsewhere {
+                Some(listener) => {
+                    listener.set_nonblocking(true)?;
+                    TcpListener::from_std(listener)?
+                }
+                None => TcpListener::bind(("0.0.0.0", port)).await?,
+            };
             let unix = UnixListener::bind(path)?;
             io::Result::Ok((tcp, unix))
         })?;
-        let acceptor = runtime().spawn(accept(tcp, unix, shared)).abort_handle();
+        let acceptor = runtime().spawn(accept(tcp, unix, shared, trusted)).abort_handle();
         Ok(Proxy { acceptor })
     }
 }
@@ -65,14 +80,14 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(tcp: TcpListener, unix: UnixListener, shared: Arc<Shared>) {
+async fn accept(tcp: TcpListener, unix: UnixListener, shared: Arc<Shared>, trusted: bool) {
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
             Ok((socket, peer)) = tcp.accept() => {
                 // Trusted are clients of this machine only, as in pg_hba.conf of the servers behind.
                 let local = peer.ip().is_loopback() || socket.local_addr().is_ok_and(|a| a.ip() == peer.ip());
-                if local {
+                if local || trusted {
                     let _ = socket.set_nodelay(true);
                     sessions.spawn(serve(socket, shared.clone()));
                 }

@@ -1,5 +1,8 @@
 //! What follows the dump itself: history, report, mail; or the words for a dump that failed.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -8,15 +11,18 @@ use super::prepare::Directories;
 use super::{DatabaseEnd, DumpContext, Dumped, globals, rollback, statistics, vacuum};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::history::{self, HistoryRow, HistoryTable};
+use crate::exec::host_tasks;
 use crate::plan::mail::{self, FilesOfFailure, MailFacts};
 use crate::run::cleanup::{self, Cleaned};
 use crate::run::dump_lines::{self, DASH};
 use crate::run::mail::{WithoutContacts, send};
+use crate::words::cluster::HostName;
 use crate::words::exit::Exit;
 use crate::words::ids::DumpDate;
 use crate::words::layout::{PARTIAL_SUFFIX, SetNames};
 use crate::words::outcome::Severity;
 use crate::words::refusal::Refusal;
+use crate::worker::host_tasks::{HostTask, TaskOutcome};
 
 /// Tells every failure, leaves a report and status files that say so, and no data file.
 pub(super) async fn failed(
@@ -33,16 +39,7 @@ pub(super) async fn failed(
             None => error!("segment {content}: {message}"),
         }
     }
-    for instance in fleet.not_cleaned() {
-        if let Some(directory) = directories.segments.get(&instance.content) {
-            warn!(
-                "The worker on host {} is gone: files named *{}*{PARTIAL_SUFFIX} may be left in {} and can be removed",
-                instance.host,
-                context.key,
-                directory.display()
-            );
-        }
-    }
+    clean_after_lost_workers(context, fleet, directories).await;
     if let Err(refusal) = write_status_files(context, fleet, names, directories, &[], &mut Vec::new()).await {
         error!("{refusal}");
     }
@@ -61,6 +58,55 @@ pub(super) async fn failed(
         exit: Exit::Failed,
         end_time,
         record: None,
+    }
+}
+
+/// How long a host that was lost may take to let us in again.
+const SECOND_LOOK: Duration = Duration::from_secs(10);
+
+/// Removes the unfinished files of workers that ended before they could, wherever their hosts can be reached; names what
+/// may be left on the others.
+async fn clean_after_lost_workers(context: &DumpContext<'_>, fleet: &DumpFleet, directories: &Directories) {
+    let mut tasks: BTreeMap<HostName, Vec<HostTask>> = BTreeMap::new();
+    for instance in fleet.not_cleaned() {
+        if let Some(directory) = directories.segments.get(&instance.content) {
+            tasks
+                .entry(instance.host.clone())
+                .or_default()
+                .push(HostTask::RemoveUnfinished {
+                    directory: directory.clone(),
+                    prefix: context.request.prefix.clone(),
+                    key: context.key,
+                });
+        }
+    }
+    if tasks.is_empty() {
+        return;
+    }
+    // A worker that is only cut off removes them itself when it has heard nothing for as long as it may.
+    // It has just been lost: most likely it is not there, and nobody shall wait long for that to be known.
+    let mut launcher = context.launcher.clone();
+    launcher.limits.connect = launcher.limits.connect.min(SECOND_LOOK);
+    for end in host_tasks::run(&launcher, tasks, context.request.parallel).await {
+        let HostTask::RemoveUnfinished { directory, .. } = &end.task else {
+            continue;
+        };
+        match end.result {
+            Ok(TaskOutcome::SetRemoved(names)) if names.is_empty() => {}
+            Ok(_) => info!(
+                "Removed the unfinished files of the worker that is gone from {} on {}",
+                directory.display(),
+                end.host
+            ),
+            Err(reason) => warn!(
+                "Host {} cannot be reached: files named *{}*{PARTIAL_SUFFIX} may be left there in {} and can be \
+                 removed; the worker there, if it lives, removes them and ends within {} s ({reason})",
+                end.host,
+                context.key,
+                directory.display(),
+                context.request.limits.silence.as_secs()
+            ),
+        }
     }
 }
 

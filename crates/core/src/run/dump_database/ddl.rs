@@ -62,7 +62,12 @@ pub(super) async fn make_ddl(
         // As in the original: they belong to no table and no schema.
         Some(_) => Vec::new(),
     };
-    let Definitions { text, steps } = pg_dump.finish().await.map_err(|error| refusal_of(&error))?;
+    let application_name = pg_dump.application_name.clone();
+    let Definitions { text, steps } = snapshot
+        .watch_program(&application_name, "waiting for pg_dump", pg_dump.finish())
+        .await
+        .map_err(refuse)?
+        .map_err(|error| refusal_of(&error))?;
     // Leaves have no DDL of their own, so no empty block either.
     let data_tables: Vec<TableJob> = (tables.relations.iter())
         .zip(&tables.jobs)

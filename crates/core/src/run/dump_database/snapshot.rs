@@ -31,9 +31,6 @@ use crate::worker::protocol::DumpStart;
 /// How often a cut is taken anew because tables came or went in the moment before it.
 const CUTS: u32 = 5;
 
-/// Longest wait for the ACCESS SHARE locks that keep the tables from being dropped: an ALTER TABLE may be at work.
-const TABLE_LOCK_WAIT: Duration = Duration::from_secs(600);
-
 /// How long pg_dump may take from its start to its snapshot.
 const PG_DUMP_START_LIMIT: Duration = Duration::from_secs(10);
 
@@ -87,7 +84,12 @@ pub(super) async fn take_cut(
             None => expected.clone(),
         };
         let jobs = jobs_of(&dumped, &context.request.style);
-        let locked = fleet.alongside(lock_for_dump(&sessions.snapshot, dialect, &table_names));
+        let locked = fleet.alongside(lock_for_dump(
+            &sessions.snapshot,
+            dialect,
+            &table_names,
+            lock_wait(context),
+        ));
         let Some(locked) = locked.await else { return Ok(None) };
         if !locked? {
             selection = selection::select(context, &sessions.barrier).await?;
@@ -108,10 +110,10 @@ pub(super) async fn take_cut(
             encoding: rows_in.clone(),
             names_in: names_in(&rows_in, &database.encoding).to_owned(),
             heap_states: context.request.incremental_heap,
-            lock_wait_seconds: TABLE_LOCK_WAIT.as_secs(),
+            lock_wait_seconds: lock_wait(context).as_secs(),
         };
         fleet
-            .start(start_of, &jobs, TABLE_LOCK_WAIT + Duration::from_secs(30))
+            .start(start_of, &jobs, lock_wait(context) + Duration::from_secs(30))
             .await;
         if !fleet.all_well() {
             return Ok(None);
@@ -187,11 +189,18 @@ pub(super) async fn take_cut(
     .with_hint("run the dump when no DDL runs"))
 }
 
+/// The servers' own limit for a lock. Ours is shorter and can say who is in the way.
+fn lock_wait(context: &DumpContext<'_>) -> Duration {
+    let limits = context.request.limits;
+    limits.lock + 3 * limits.first_question()
+}
+
 /// Opens the transaction that keeps the tables from being dropped. False when one of them is gone already.
 pub(super) async fn lock_for_dump(
     session: &Session,
     dialect: &Dialect,
     tables: &[QualifiedName],
+    longest: Duration,
 ) -> Result<bool, Refusal> {
     let begin = format!(
         "BEGIN; SET TRANSACTION ISOLATION LEVEL {}",
@@ -199,7 +208,7 @@ pub(super) async fn lock_for_dump(
     );
     let lock = async {
         session.run(&begin, "opening the transaction").await?;
-        limit_lock_wait(session, dialect, TABLE_LOCK_WAIT).await?;
+        limit_lock_wait(session, dialect, longest).await?;
         lock_tables(session, dialect, tables, LockMode::AccessShare).await?;
         limit_lock_wait(session, dialect, Duration::ZERO).await
     };

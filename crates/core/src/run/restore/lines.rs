@@ -229,6 +229,7 @@ mod tests {
             confirm: false,
             parallel: 64,
             remote_bin: None,
+            limits: crate::words::limits::Limits::default(),
             options_text: String::new(),
             verbosity: Verbosity::default(),
         }

@@ -77,7 +77,7 @@ impl Scene<'_> {
             }
         }
         let hosts: BTreeSet<HostName> = self.around.cluster.instances().map(|i| i.host.clone()).collect();
-        let launcher = launcher(self.environment, self.request.remote_bin.clone());
+        let launcher = launcher(self.environment, self.request.remote_bin.clone(), self.request.limits);
         RestoreFleet::start(&launcher, hosts, self.request.parallel).await
     }
 

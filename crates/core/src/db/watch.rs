@@ -1,0 +1,160 @@
+//! Waiting for a server without a limit on its work, and yet not for ever: does it live, and does it wait for a lock?
+//!
+//! A long statement and a dead server look the same from here. So after a while the server is asked over a second
+//! connection. It counts as alive when it says anything at all, "too many clients" included. What this cannot see is one
+//! stuck backend of a server that is well; such a thing is not ended by us.
+
+use std::task::Poll;
+
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tokio_postgres::SimpleQueryMessage;
+
+use super::connect::{Again, ConnectSpec, Session, connect};
+use super::{Error, error_chain};
+use crate::words::names::quote_literal;
+
+/// What the second connection told.
+enum Life {
+    Working,
+    /// Our backend waits for a lock; who holds it.
+    Waiting(Vec<String>),
+    /// Nobody listens there.
+    Gone(Error),
+    Silent(Error),
+}
+
+/// Refusals in a row that are believed.
+const GONE_TWICE: u32 = 2;
+
+/// Names of sessions that a message bears.
+const BLOCKERS: usize = 3;
+
+/// See [`Session::watch`].
+pub(super) async fn watch<T>(
+    session: &Session,
+    spec: &ConnectSpec,
+    program: Option<&str>,
+    doing: &str,
+    work: impl Future<Output = T>,
+) -> Result<T, Error> {
+    tokio::pin!(work);
+    // Rows that have arrived already must not cost a timer each.
+    if let Poll::Ready(done) = futures_util::poll!(&mut work) {
+        return Ok(done);
+    }
+    let limits = spec.login.limits;
+    let mut waiting_since = None;
+    let mut gone = 0;
+    loop {
+        tokio::select! {
+            done = &mut work => return Ok(done),
+            () = tokio::time::sleep(limits.first_question()) => {}
+        }
+        let life = tokio::select! {
+            done = &mut work => return Ok(done),
+            life = ask(spec, session.backend_pid(), program).boxed() => life,
+        };
+        match life {
+            Life::Working => {
+                waiting_since = None;
+                gone = 0;
+            }
+            Life::Waiting(blockers) => {
+                gone = 0;
+                let since = *waiting_since.get_or_insert_with(Instant::now);
+                // The server's own limit is a little longer: it could not say who is in the way.
+                if since.elapsed() > limits.lock {
+                    session.canceller().cancel().await;
+                    return Err(Error::LockWait {
+                        whom: session.whom().to_owned(),
+                        doing: doing.to_owned(),
+                        seconds: limits.lock.as_secs(),
+                        blockers,
+                    });
+                }
+            }
+            Life::Gone(error) => {
+                gone += 1;
+                if gone >= GONE_TWICE {
+                    return Err(silent(session, doing, &error));
+                }
+            }
+            Life::Silent(error) => return Err(silent(session, doing, &error)),
+        }
+    }
+}
+
+fn silent(session: &Session, doing: &str, error: &Error) -> Error {
+    Error::Silent {
+        whom: session.whom().to_owned(),
+        doing: doing.to_owned(),
+        source: format!("asked over a second connection: {}", error_chain(error)).into(),
+    }
+}
+
+async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Life {
+    let limit = spec.login.limits.silence;
+    let Some(host) = spec.hosts.first() else {
+        return Life::Working;
+    };
+    let wire = match connect(spec, host, limit).await {
+        Ok(wire) => wire,
+        Err(failed) => {
+            return match failed.again {
+                Again::FewTimes => Life::Gone(failed.error),
+                // It spoke.
+                Again::WhileTimeIsLeft => Life::Working,
+                Again::Never if failed.is_answer => Life::Working,
+                Again::Never => Life::Silent(failed.error),
+            };
+        }
+    };
+    let (pid, query) = match wire.is_old {
+        false => ("a.pid", "a.query"),
+        true => ("a.procpid", "a.current_query"),
+    };
+    let whose = match program {
+        None => format!("w.pid = {backend_pid}"),
+        Some(name) => format!(
+            "w.pid IN (SELECT {pid} FROM pg_catalog.pg_stat_activity a WHERE a.application_name = {})",
+            quote_literal(name)
+        ),
+    };
+    let sql = format!(
+        "SELECT DISTINCT h.pid, a.usename, substr({query}, 1, 80), n.nspname || '.' || c.relname \
+         FROM pg_catalog.pg_locks w \
+         LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_catalog.pg_locks h ON h.granted AND h.pid <> w.pid AND h.locktype = w.locktype \
+           AND h.database IS NOT DISTINCT FROM w.database AND h.relation IS NOT DISTINCT FROM w.relation \
+           AND h.transactionid IS NOT DISTINCT FROM w.transactionid AND h.objid IS NOT DISTINCT FROM w.objid \
+         LEFT JOIN pg_catalog.pg_stat_activity a ON {pid} = h.pid \
+         WHERE NOT w.granted AND {whose} LIMIT {BLOCKERS}"
+    );
+    let answer = tokio::time::timeout(limit, wire.client.simple_query(&sql)).await;
+    drop(wire.client);
+    wire.driver.abort();
+    let Ok(Ok(messages)) = answer else {
+        // It took the connection a moment ago; should it have died since, the next question shows it.
+        return Life::Working;
+    };
+    let field = |text: Option<&str>| text.unwrap_or("?").replace(['\n', '\t'], " ");
+    let blockers: Vec<String> = messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(format!(
+                "{}process {} of user {} ({})",
+                row.get(3).map(|name| format!("table {name}: ")).unwrap_or_default(),
+                field(row.get(0)),
+                field(row.get(1)),
+                field(row.get(2))
+            )),
+            _ => None,
+        })
+        .collect();
+    match blockers.is_empty() {
+        true => Life::Working,
+        false => Life::Waiting(blockers),
+    }
+}
