@@ -351,7 +351,7 @@ impl Hosts {
             .arg(self.top.join(format!("sshd-{host}.log")))
             .stdin(Stdio::null()));
         let deadline = Instant::now() + Duration::from_secs(10);
-        while fs::read_to_string(self.sshd_pid_file(host)).map_or(true, |pid| pid.is_empty()) {
+        while !fs::read_to_string(self.sshd_pid_file(host)).is_ok_and(|pid| !pid.is_empty()) {
             assert!(
                 Instant::now() < deadline,
                 "the sshd of {} did not start",

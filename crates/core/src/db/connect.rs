@@ -74,7 +74,7 @@ pub(super) struct Wire {
 
 /// One attempt that came to nothing.
 pub(super) struct FailedAttempt {
-    pub(super) error: Error,
+    pub(super) error: Box<Error>,
     pub(super) again: Again,
     /// The server itself said no: it lives.
     pub(super) is_answer: bool,
@@ -110,11 +110,11 @@ impl Session {
                 Again::WhileTimeIsLeft => true,
             };
             if !again || Instant::now() + pause >= deadline {
-                return Err(failed.error);
+                return Err(*failed.error);
             }
             tracing::warn!(
                 "{}; trying again in {:.1} s",
-                super::error_chain(&failed.error),
+                super::error_chain(&*failed.error),
                 pause.as_secs_f32()
             );
             tokio::time::sleep(pause).await;
@@ -133,10 +133,10 @@ impl Session {
             }
         }
         Err(last.unwrap_or_else(|| FailedAttempt {
-            error: Error::Connect {
+            error: Box::new(Error::Connect {
                 whom: spec.whom.clone(),
                 source: "no address is known".into(),
-            },
+            }),
             again: Again::Never,
             is_answer: false,
         }))
@@ -307,10 +307,10 @@ pub(super) async fn connect(spec: &ConnectSpec, host: &str, limit: Duration) -> 
         config.password(password);
     }
     let failed = |source: BoxError, again: Again| FailedAttempt {
-        error: Error::Connect {
+        error: Box::new(Error::Connect {
             whom: format!("{} at {host}", spec.whom),
             source,
-        },
+        }),
         again,
         is_answer: false,
     };

@@ -20,8 +20,8 @@ enum Life {
     /// Our backend waits for a lock; who holds it.
     Waiting(Vec<String>),
     /// Nobody listens there.
-    Gone(Error),
-    Silent(Error),
+    Gone(Box<Error>),
+    Silent(Box<Error>),
 }
 
 /// Refusals in a row that are believed.
