@@ -174,6 +174,7 @@ fn the_program_of_other_hosts_lies_where_it_is_said_to() {
     let cluster = Cluster::start(ClusterSpec {
         segments: 2,
         hostnames: vec!["localhost".into(), "127.0.0.2".into()],
+        ..ClusterSpec::segments(2)
     });
     let elsewhere = cluster.home().join("elsewhere");
     fs::create_dir(&elsewhere).unwrap();

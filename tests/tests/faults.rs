@@ -5,10 +5,9 @@ use gpdump_testkit::repository;
 use gpdump_tests::faults::{Cell, FAULTS, PHASES, Phase, Stage, When, check_page, fault_named, page_of, run_cell};
 
 /// One of each kind of wait: what other tests do not have, and what has a bound of its own.
-const QUICK: [(&str, Phase); 4] = [
+const QUICK: [(&str, Phase); 3] = [
     ("no program on a host", Phase::DumpStart),
     ("host killed", Phase::DumpData),
-    ("worker killed", Phase::RestoreData),
     ("host cut off", Phase::DumpLocks),
 ];
 

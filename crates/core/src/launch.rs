@@ -302,14 +302,13 @@ impl Channel {
     /// The next event. Fails when the worker ends, garbles, or is silent for too long. Cancel safe.
     pub async fn recv(&mut self) -> Result<Event, Error> {
         loop {
-            if self.heard.elapsed() > self.silence {
-                return Err(self.silent(self.silence));
-            }
             if self.pinged.elapsed() >= PING_EVERY {
                 self.pinged = Instant::now();
                 self.ping();
             }
             match tokio::time::timeout(PING_EVERY, self.next_line_event()).await {
+                // Only now: what it said while nobody listened has been read.
+                Err(_) if self.heard.elapsed() > self.silence => return Err(self.silent(self.silence)),
                 Err(_) => {}
                 Ok(Ok(event)) => {
                     self.heard = Instant::now();

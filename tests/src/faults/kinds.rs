@@ -85,7 +85,7 @@ impl Scene<'_> {
 
 const HOST: &[&str] = &["sdw2"];
 // What the dispatcher of the tests says of a segment comes from the master.
-const SEGMENT: &[&str] = &["segment 2", "segment 3", "the master"];
+const SEGMENT: &[&str] = &["segment 2", "segment 3", "the master", "pg_dump"];
 const MASTER: &[&str] = &["master", "pg_dump", "Master"];
 
 fn always(_: Phase) -> bool {

@@ -62,31 +62,37 @@ impl Fleet {
                 (at, launcher.start(&host).await)
             });
         }
-        let (mut channels, mut errors) = (Vec::new(), Vec::new());
+        let (sender, events) = mpsc::channel(1024);
+        let mut tasks = JoinSet::new();
+        let (mut lines_of, mut errors) = (Vec::new(), Vec::new());
         while let Some(started) = starting.join_next().await {
             match started {
-                Ok((at, Ok(channel))) => channels.push((at, channel)),
+                Ok((at, Ok(channel))) => {
+                    // From its first word on somebody has to listen to a worker, and to tell it that we live: the last
+                    // login may come much later.
+                    let (lines, queue) = mpsc::channel(8);
+                    tasks.spawn(drive(at, channel, queue, sender.clone()));
+                    lines_of.push((at, lines));
+                }
                 Ok((_, Err(error))) => errors.push(error),
                 Err(error) => std::panic::resume_unwind(error.into_panic()),
             }
         }
         if !errors.is_empty() {
-            let stops = channels.into_iter().map(|(_, channel)| channel.stop(STOP_PATIENCE));
-            futures_util::future::join_all(stops).await;
+            drop(lines_of);
+            drop(events);
+            while tasks.join_next().await.is_some() {}
             errors.sort_by_key(ToString::to_string);
             return Err(errors);
         }
-        channels.sort_by_key(|(at, _)| *at);
-        let (sender, events) = mpsc::channel(1024);
-        let mut tasks = JoinSet::new();
-        let handles = hosts.into_iter().zip(channels).map(|(segments, (at, channel))| {
-            let (lines, queue) = mpsc::channel(8);
-            tasks.spawn(drive(at, channel, queue, sender.clone()));
-            HostHandle {
+        lines_of.sort_by_key(|(at, _)| *at);
+        let handles = hosts
+            .into_iter()
+            .zip(lines_of)
+            .map(|(segments, (_, lines))| HostHandle {
                 segments,
                 lines: Some(lines),
-            }
-        });
+            });
         let hosts = handles.collect();
         Ok(Fleet { hosts, events, tasks })
     }
