@@ -199,7 +199,7 @@ fn expected(set: &DumpSet, tables: &[String]) -> Vec<Expected> {
 
 /// The cluster that the master knows, or this host alone.
 async fn find_cluster(environment: &Environment, request: &RestoreRequest, set: &DumpSet) -> Result<Cluster, Refusal> {
-    let asked = match master_address(environment, Some(&request.master_data_dir), PROGRAM) {
+    let asked = match master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits) {
         Ok(address) => read_surroundings(&address, &environment.host_full)
             .await
             .map_err(|error| crate::db::error_chain(&error)),
@@ -238,7 +238,7 @@ async fn read_rows(
     tally: &mut Tally,
 ) -> Result<(), Refusal> {
     let hosts: BTreeSet<HostName> = cluster.instances().map(|i| i.host.clone()).collect();
-    let launcher = launcher(environment, request.remote_bin.clone());
+    let launcher = launcher(environment, request.remote_bin.clone(), request.limits);
     let mut fleet = RestoreFleet::start(&launcher, hosts, request.parallel).await?;
     let own_names = [environment.host.clone(), environment.host_full.clone()];
     let root = request.backup_root.as_deref();
