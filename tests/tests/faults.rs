@@ -7,7 +7,7 @@ use gpdump_tests::faults::{Cell, FAULTS, PHASES, Phase, Stage, When, check_page,
 /// One of each kind of wait: what other tests do not have, and what has a bound of its own.
 const QUICK: [(&str, Phase); 3] = [
     ("no program on a host", Phase::DumpStart),
-    ("host killed", Phase::DumpData),
+    ("worker killed", Phase::RestoreData),
     ("host cut off", Phase::DumpLocks),
 ];
 
