@@ -260,6 +260,8 @@ mod tests {
 
     fn launcher() -> Launcher {
         Launcher {
+            gphome: None,
+            limits: crate::words::limits::Limits::default(),
             program: PathBuf::from("/nowhere"),
             remote_bin: None,
             ssh: PathBuf::from("ssh"),

@@ -50,7 +50,7 @@ where
     C: AsyncFn() -> Result<bool, Refusal>,
     N: AsyncFn(String, usize) -> Result<usize, Refusal>,
 {
-    let launcher = launcher(environment, request.remote_bin.clone());
+    let launcher = launcher(environment, request.remote_bin.clone(), request.limits);
     tracing::debug!("The host is {}", place.host);
     tracing::debug!("The path is {}", place.directory.display());
     let listing = launcher
