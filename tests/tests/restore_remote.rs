@@ -28,6 +28,7 @@ impl Scene {
         let cluster = Cluster::start(ClusterSpec {
             segments: 2,
             hostnames: vec!["localhost".into(), "127.0.0.2".into()],
+            ..ClusterSpec::segments(2)
         });
         cluster.sql("postgres", "CREATE DATABASE demo");
         cluster.sql(
