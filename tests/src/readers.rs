@@ -20,8 +20,11 @@ use gpdump_core::words::layout::parse_any_prefix;
 use gpdump_core::words::names::{QualifiedName, unquote_ident};
 use gpdump_core::worker::protocol::{Event, Request};
 
+/// Reads bytes, and panics when it should not.
+type Reader = fn(&[u8]);
+
 /// Name and function of each.
-pub const READERS: &[(&str, fn(&[u8]))] = &[
+pub const READERS: &[(&str, Reader)] = &[
     ("segment_data", segment_data),
     ("sql_script", sql_script),
     ("index", index),

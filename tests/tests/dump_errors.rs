@@ -1,11 +1,6 @@
 //! What can go wrong with a dump (`gpcrondump.md` 1.5 and 5), as far as it still can: the exact line and the status. The
 //! checks of options alone (1.4) have their table beside the program.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot look at its surroundings has to fail, and at once"
-)]
-
 use std::fs;
 use std::time::Duration;
 

@@ -33,7 +33,7 @@ fn wanted() -> Vec<(&'static str, Phase)> {
 
 #[test]
 fn every_fault_ends_in_time_with_a_true_status_and_nothing_left_behind() {
-    let stage = Stage::new();
+    let stage = Stage::start();
     let mut cells: Vec<Cell> = Vec::new();
     for (fault, phase) in wanted() {
         let cell = run_cell(&stage, fault_named(fault), phase);

@@ -72,7 +72,7 @@ pub struct Hold {
 }
 
 impl Stage {
-    pub fn new() -> Stage {
+    pub fn start() -> Stage {
         let hosts = Arc::new(Hosts::start(4));
         let cluster = Cluster::start(ClusterSpec {
             settings: vec![("max_connections", "30"), ("max_locks_per_transaction", "32")],

@@ -231,8 +231,7 @@ fn unquote(token: &[u8]) -> String {
         Some(rest) => (true, rest),
         None => (false, &*text),
     };
-    let inner = text.trim_start_matches('\'');
-    let inner = if text.starts_with('\'') { &text[1..] } else { inner };
+    let inner = text.strip_prefix('\'').unwrap_or(text);
     let inner = inner.strip_suffix('\'').unwrap_or(inner);
     let mut out = String::with_capacity(inner.len());
     let mut chars = inner.chars();
