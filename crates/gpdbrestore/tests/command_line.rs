@@ -84,8 +84,8 @@ fn each_kind_of_refusal_has_the_frame_of_the_original() {
              format: YYYYMMDDHHMMSS.') exiting...",
         ),
         (
-            vec!["-a", "-R", "sdw1:/backup/db_dumps/20240102"],
-            "[ERROR]:-gpdbrestore error: option -R is not built yet: copy the files into place and name the set with -t",
+            vec!["-a", "--ddboost", "-R", "sdw1:/backup/db_dumps/20240102"],
+            "[ERROR]:-gpdbrestore error: -R cannot be used with DDBoost parameters.",
         ),
     ] {
         let refused = run(home.path(), &arguments);
