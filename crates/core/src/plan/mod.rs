@@ -7,7 +7,6 @@ pub mod definitions;
 pub mod disk_space;
 pub mod dump_request;
 pub mod filter;
-pub mod heap;
 pub mod incremental;
 pub mod mail;
 pub mod restore;

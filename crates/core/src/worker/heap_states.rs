@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
+use super::heap_compare::candidates;
 use super::protocol::HeapBefore;
 use crate::db::heap_states::{HeapFile, read_heap_files, read_server_facts};
 use crate::db::{Session, error_chain};
 use crate::format::heap_state::{FORMAT, HeapServer, HeapStates, HeapTable, Lsn, parse};
-use crate::plan::heap::candidates;
+
 use crate::store::data_file::hex;
 use crate::store::heap_pages;
 use crate::words::dialect::Dialect;

@@ -4,6 +4,7 @@ pub mod config_files;
 pub mod dump_segment;
 mod file_reader;
 pub(crate) use file_reader::hex;
+mod heap_compare;
 mod heap_states;
 pub mod host_ops;
 pub mod host_tasks;

@@ -8,7 +8,7 @@ use crate::words::names::QualifiedName;
 
 /// Why the segment cannot be compared at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum NotComparable {
+pub(super) enum NotComparable {
     #[error("the server was set up anew since the dump before")]
     OtherSystem,
     #[error("the server was promoted, or recovered to a point in time, since the dump before")]
@@ -21,7 +21,10 @@ pub enum NotComparable {
 
 /// The place in the log behind which a change shows in a page, and the tables of which the pages have to be looked at,
 /// as they are now. All others have changed, or nobody can tell.
-pub fn candidates<'a>(before: &HeapStates, now: &'a HeapStates) -> Result<(Lsn, Vec<&'a HeapTable>), NotComparable> {
+pub(super) fn candidates<'a>(
+    before: &HeapStates,
+    now: &'a HeapStates,
+) -> Result<(Lsn, Vec<&'a HeapTable>), NotComparable> {
     let (old, new) = (&before.server, &now.server);
     if (old.system, old.page_bytes) != (new.system, new.page_bytes) {
         return Err(NotComparable::OtherSystem);
