@@ -2,7 +2,9 @@
 //! fault's or a phase's name (`GPDUMP_FAULTS="dump: locks"`). `GPDUMP_BLESS=1` with the whole writes the page.
 
 use gpdump_testkit::repository;
-use gpdump_tests::faults::{Cell, FAULTS, PHASES, Phase, Stage, When, check_page, fault_named, page_of, run_cell};
+use gpdump_tests::faults::{
+    CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, SILENCE, Stage, When, check_page, fault_named, page_of, run_cell,
+};
 
 /// One of each kind of wait: what other tests do not have, and what has a bound of its own.
 const QUICK: [(&str, Phase); 3] = [
@@ -33,7 +35,11 @@ fn wanted() -> Vec<(&'static str, Phase)> {
 
 #[test]
 fn every_fault_ends_in_time_with_a_true_status_and_nothing_left_behind() {
-    let stage = Stage::start();
+    let stage = Stage::start(vec![
+        ("--connect-timeout", CONNECT),
+        ("--silence-timeout", SILENCE),
+        ("--lock-timeout", LOCK),
+    ]);
     let mut cells: Vec<Cell> = Vec::new();
     for (fault, phase) in wanted() {
         let cell = run_cell(&stage, fault_named(fault), phase);

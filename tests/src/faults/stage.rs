@@ -10,7 +10,7 @@ use gpdump_testkit::client::Session;
 use gpdump_testkit::{Cluster, ClusterSpec, Hosts, Instance, Program};
 use rustix::process::Signal;
 
-use super::{CONNECT, LOCK, Phase, SILENCE};
+use super::Phase;
 use crate::{signal, within};
 
 /// Database that is dumped, and the one that it is restored into.
@@ -62,6 +62,7 @@ pub struct Stage {
     /// A good set of [`SOURCE`].
     pub key: String,
     gate: PathBuf,
+    limits: Vec<(&'static str, u64)>,
 }
 
 /// What keeps a run where it is.
@@ -72,7 +73,8 @@ pub struct Hold {
 }
 
 impl Stage {
-    pub fn start() -> Stage {
+    /// The programs are given these limits: option and seconds.
+    pub fn start(limits: Vec<(&'static str, u64)>) -> Stage {
         let hosts = Arc::new(Hosts::start(4));
         let cluster = Cluster::start(ClusterSpec {
             settings: vec![("max_connections", "30"), ("max_locks_per_transaction", "32")],
@@ -84,6 +86,7 @@ impl Stage {
             cluster,
             key: String::new(),
             gate,
+            limits,
         };
         stage.write_pg_dump();
         stage.load();
@@ -145,12 +148,12 @@ impl Stage {
         path_with_ours.push(":");
         path_with_ours.push(path);
         Program::new(name, &self.cluster)
-            .args([
-                "-a".to_owned(),
-                format!("--connect-timeout={CONNECT}"),
-                format!("--silence-timeout={SILENCE}"),
-                format!("--lock-timeout={LOCK}"),
-            ])
+            .args(["-a"])
+            .args(
+                self.limits
+                    .iter()
+                    .map(|(option, seconds)| format!("{option}={seconds}")),
+            )
             .env("PATH", path_with_ours)
     }
 
