@@ -123,6 +123,10 @@ impl Launcher {
             copy.directory.display(),
             copy.host
         );
+        if copy.size == 0 {
+            // There is no last byte that could be kept back from the copy of a file that cannot be read.
+            self.read_small_file(from, &there).await?;
+        }
         let mut source = self.spawn_shell(from, &format!("exec cat -- {}", word(&there)), &what)?;
         drop(source.stdin.take());
         // No file is ever written over.
@@ -142,8 +146,9 @@ impl Launcher {
         let said_target = target.stderr.take().expect("stderr was piped");
         let moved = async {
             let moved = pump(&mut output, &mut input, copy).await;
-            // Its end is what the other side waits for.
+            // Their ends are what both sides wait for, whether all was moved or not.
             drop(input);
+            drop(output);
             moved
         };
         let (moved, said_source, said_target) = tokio::join!(
@@ -157,12 +162,13 @@ impl Launcher {
             let why = words_of(said_target.unwrap_or_default(), &target_status.to_string());
             return Err(failed(&what, &copy.host, why));
         }
-        if !source_status.success() {
+        // A source that we stopped listening to fails for that reason alone.
+        if !source_status.success() && !matches!(moved, Err(Trouble::TooLong(_))) {
             let why = words_of(said_source.unwrap_or_default(), &source_status.to_string());
             return Err(failed(&what, from, why));
         }
         moved.map_err(|trouble| match trouble {
-            Trouble::Source(why) => failed(&what, from, why),
+            Trouble::Source(why) | Trouble::TooLong(why) => failed(&what, from, why),
             Trouble::Target(why) => failed(&what, &copy.host, why),
         })
     }
@@ -170,6 +176,8 @@ impl Launcher {
 
 enum Trouble {
     Source(String),
+    /// More comes than the file has.
+    TooLong(String),
     Target(String),
 }
 
@@ -194,7 +202,7 @@ async fn pump(
         sum.update(&buffer[..read]);
         size += read as u64;
         if size > copy.size {
-            break;
+            return Err(Trouble::TooLong(wrong_size(size, copy)));
         }
         let sent = if size == copy.size { read - 1 } else { read };
         last = buffer[sent..read].first().copied();
@@ -204,10 +212,7 @@ async fn pump(
             .map_err(|error| Trouble::Target(error.to_string()))?;
     }
     if size != copy.size {
-        return Err(Trouble::Source(format!(
-            "{size} bytes or more came of a file that has {}",
-            copy.size
-        )));
+        return Err(Trouble::Source(wrong_size(size, copy)));
     }
     let sum = crate::worker::hex(&sum.finalize());
     if let Some(expected) = copy.sha256.as_ref().filter(|expected| **expected != sum) {
@@ -220,6 +225,10 @@ async fn pump(
         .write_all(&last)
         .await
         .map_err(|error| Trouble::Target(error.to_string()))
+}
+
+fn wrong_size(size: u64, copy: &FileCopy) -> String {
+    format!("{size} bytes or more came of a file that has {}", copy.size)
 }
 
 async fn read_at_most(stream: impl AsyncRead + Unpin, limit: u64) -> std::io::Result<Vec<u8>> {
