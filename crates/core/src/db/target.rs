@@ -10,6 +10,30 @@ use crate::words::names::{QualifiedName, quote_ident, quote_literal};
 use crate::words::present::{Present, PresentKey, PresentRelation};
 use crate::words::relation::{Distribution, TargetTable};
 
+/// Whether there is a type of one of these kinds (a list of literals of `typtype`). The row type of a table is none that
+/// anybody created.
+pub async fn has_type(session: &Session, schema: &str, name: &str, kinds: &str) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
+         LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
+         WHERE n.nspname = {} AND t.typname = {} AND t.typtype IN ({kinds}) AND (c.oid IS NULL OR c.relkind = 'c')",
+        quote_literal(schema),
+        quote_literal(name)
+    );
+    Ok(session.one(&sql, "looking for a type").await?.is_some())
+}
+
+/// Whether there is a relation of this kind (`relkind`).
+pub async fn has_relation(session: &Session, schema: &str, name: &str, kind: char) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {} AND c.relname = {} AND c.relkind = '{kind}'",
+        quote_literal(schema),
+        quote_literal(name)
+    );
+    Ok(session.one(&sql, "looking for a relation").await?.is_some())
+}
+
 /// Whether tables can be compressed with quicklz: builds from open sources cannot.
 pub async fn has_quicklz(session: &Session, dialect: &Dialect) -> Result<bool, Error> {
     if dialect.product == Product::Postgres {

@@ -1,8 +1,7 @@
 //! Whether what could not be created, because something of its name is there, is the same kind of thing.
 
-use crate::db::Session;
+use crate::db::{self, Session, target};
 use crate::format::toc::{Entry, EntryKind};
-use crate::words::names::quote_literal;
 
 /// True when the database has the object that a refused CREATE was to make. Tables are never the same: their rows are not
 /// those of the set.
@@ -33,30 +32,18 @@ pub(super) async fn same(session: &Session, entry: &Entry, text: &str, code: &st
                 () if text.contains(" AS RANGE") => "'r', 'm'",
                 () => "'b', 'p'",
             };
-            // The row type of a table is no type that anybody created.
-            let sql = format!(
-                "SELECT 1 FROM pg_catalog.pg_type t JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace \
-                 LEFT JOIN pg_catalog.pg_class c ON c.oid = t.typrelid \
-                 WHERE n.nspname = {} AND t.typname = {} AND t.typtype IN ({kinds}) AND (c.oid IS NULL OR c.relkind = 'c')",
-                quote_literal(entry.schema.as_deref().unwrap_or_default()),
-                quote_literal(&entry.name)
-            );
-            found(session, &sql).await
+            found(target::has_type(session, entry.schema.as_deref().unwrap_or_default(), &entry.name, kinds).await)
         }
         (EntryKind::Sequence | EntryKind::View, "42P07") => {
             let kind = if entry.kind == EntryKind::View { 'v' } else { 'S' };
-            let sql = format!(
-                "SELECT 1 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-                 WHERE n.nspname = {} AND c.relname = {} AND c.relkind = '{kind}'",
-                quote_literal(entry.schema.as_deref().unwrap_or_default()),
-                quote_literal(&entry.name)
-            );
-            found(session, &sql).await
+            let schema = entry.schema.as_deref().unwrap_or_default();
+            found(target::has_relation(session, schema, &entry.name, kind).await)
         }
         _ => false,
     }
 }
 
-async fn found(session: &Session, sql: &str) -> bool {
-    matches!(session.one(sql, "looking at what is there").await, Ok(Some(_)))
+/// What cannot be looked at is not taken for the same.
+fn found(looked: Result<bool, db::Error>) -> bool {
+    looked.unwrap_or(false)
 }
