@@ -28,6 +28,8 @@ fn a_set_of_three_segments_goes_into_two_four_and_one() {
         let real: Vec<&str> = differences
             .lines()
             .filter(|line| !line.contains("sales.per_region"))
+            // Rows without columns go in by INSERT, which the testkit's proxy leaves on its master; Greenplum spreads them.
+            .filter(|line| !line.contains("public.no_columns"))
             .collect();
         assert!(real.iter().all(|line| line.is_empty()), "{differences}");
     }
