@@ -24,6 +24,7 @@ use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use crate::format::run_report::MESSAGES;
 use crate::words::environment::Verbosity;
+use crate::words::secret::{Secrets, hide_parameters};
 
 /// Events of these crates are printed; those of libraries only when `other_targets` asks for them.
 const OWN_TARGETS: [&str; 3] = ["gpdump_core", "gpcrondump", "gpdbrestore"];
@@ -133,6 +134,7 @@ pub enum LogError {
 pub struct Log {
     lost: Arc<AtomicU64>,
     told: Arc<Mutex<Told>>,
+    secrets: Arc<Mutex<Secrets>>,
     file: PathBuf,
 }
 
@@ -168,6 +170,11 @@ impl Log {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// From now on no line has any of these in it, not even one of a library that somebody wanted to see.
+    pub fn hide(&self, secrets: &Secrets) {
+        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = secrets.clone();
+    }
+
     /// `<dir>/<program>_<YYYYMMDD>.log`.
     pub fn file(&self) -> &Path {
         &self.file
@@ -192,6 +199,7 @@ struct Lines<Screen: Write> {
     others: Targets,
     lost: Arc<AtomicU64>,
     told: Arc<Mutex<Told>>,
+    secrets: Arc<Mutex<Secrets>>,
     clock: fn() -> DateTime<Local>,
 }
 
@@ -213,6 +221,7 @@ impl<Screen: Write> Lines<Screen> {
         ));
         let file = open_log_file(&setup.log_dir, &path)?;
         let (lost, told) = (Arc::new(AtomicU64::new(0)), Arc::<Mutex<Told>>::default());
+        let secrets = Arc::<Mutex<Secrets>>::default();
         let (screen_from, file_from) = thresholds(setup.verbosity);
         let lines = Lines {
             writer: setup.writer,
@@ -221,13 +230,31 @@ impl<Screen: Write> Lines<Screen> {
             others,
             lost: Arc::clone(&lost),
             told: Arc::clone(&told),
+            secrets: Arc::clone(&secrets),
             clock,
         };
-        Ok((lines, Log { lost, told, file: path }))
+        let log = Log {
+            lost,
+            told,
+            secrets,
+            file: path,
+        };
+        Ok((lines, log))
     }
 }
 
 impl<Screen: Write> Lines<Screen> {
+    /// Those of this run, and what stands where others keep theirs: servers and statements quote LOCATIONs.
+    fn hide_secrets(&self, message: &mut String) {
+        let secrets = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
+        if !secrets.is_empty() {
+            *message = secrets.hide(message);
+        }
+        if let Some(hidden) = hide_parameters(message) {
+            *message = hidden;
+        }
+    }
+
     /// Whether the screen and the file want events of this kind.
     fn wanted(&self, metadata: &Metadata<'_>) -> (bool, bool) {
         let level = metadata.level();
@@ -307,6 +334,7 @@ where
         if severity == LogLevel::Debug {
             text.message.push_str(&text.fields);
         }
+        self.hide_secrets(&mut text.message);
         if is_own(event.metadata().target()) {
             let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
             told.note(severity, &text.message);

@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use gpdump_core::cli::checks::{Asked, Check, Finding, ask, failed};
+use gpdump_core::cli::external::external_companion;
 use gpdump_core::cli::optparse::{python_int, python_list, python_repr};
 use gpdump_core::cli::program::bad_limit;
 use gpdump_core::plan::chores::AskedDate;
@@ -90,6 +91,11 @@ pub static CHECKS: &[Check] = &[
     ask("1.5", filter_for_several),
     failed("--all-databases", &[&["--all-databases"], &["-x"]], "-x can not be selected with --all-databases option"),
     failed("--all-databases", &[&["--all-databases"], &["-K"]], "-K can not be selected with --all-databases option"),
+    failed("--external", &[&["--external"], INCREMENTAL], "--external option can not be selected with incremental backup"),
+    failed("--external", &[&["--external"], &["--incremental-heap"]], "--external option can not be selected with --incremental-heap option"),
+    failed("--external", &[&["--external"], &["--inserts", "--column-inserts", "--oids", "-E"]], "--inserts, --column-inserts, --oids and -E can not be selected with --external option"),
+    failed("--external", &[&["--external"], &["--list-backup-files"]], "--list-backup-files can not be selected with --external option"),
+    ask("--external", |asked| external_companion(asked.options).and_then(Finding::failed)),
     ask("2.11", cleanup_values),
     ask("--dry-run", |asked| refuse_if(asked.options.has("--dry-run") && !asked.options.has("-o"), || Finding::failed("--dry-run can only be selected with -o option"))),
     ask("--force", |asked| refuse_if(asked.options.has("--force") && !is_given(asked, CLEANUP), || Finding::known("Must supply -c or -o with --force option"))),

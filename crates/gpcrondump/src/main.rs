@@ -64,6 +64,9 @@ fn work(begun: &Begun, told: &mut DumpBody) -> anyhow::Result<Exit> {
     let (notes, request) = request::resolve(&begun.options, &begun.environment);
     program::log_notes(&notes);
     let request = request?;
+    if let Some(external) = &request.external {
+        begun.log.hide(&external.secrets);
+    }
     let _lock = match PidLock::acquire(&request.master_data_dir, PROGRAM.name) {
         Ok(lock) => lock,
         Err(held @ PidLockError::Held { .. }) => {

@@ -1,7 +1,7 @@
 //! Every option of `gpcrondump`: those of Greenplum 5, what is left of 4.3, and ours. The help text is made from it.
 
 use gpdump_core::cli::help::Page;
-use gpdump_core::cli::optparse::{OptionGroup, Origin, flag, int, list, stops, text};
+use gpdump_core::cli::optparse::{OptionGroup, Origin, flag, int, list, stops, text, word};
 
 use crate::manual::MANUAL;
 
@@ -67,6 +67,50 @@ pub static GROUPS: &[OptionGroup] = &[
             ),
             flag(&["-z"], "do not compress"),
             flag(&["--rsyncable"], "compress so that rsync finds the unchanged parts"),
+        ],
+    },
+    OptionGroup {
+        heading: "Rows straight from the segments into a storage (Greenplum)",
+        options: &[
+            text(
+                &["--external"],
+                "PROTOCOL",
+                "write the rows by external tables: \"cos\", or a file that describes another protocol; definitions, report \
+                 and manifest stay files on this host",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--external-bucket"],
+                "HOST",
+                "address of the bucket, without protocol and path",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--external-path"],
+                "PATH",
+                "where a table lies in the bucket, with {date} {key} {database} {schema} {table}; \"script\" stands for \
+                 backup/{date}/{database}/{schema}.{table}/, which all runs of a day share",
+            )
+            .of(Origin::Ours),
+            word(
+                &["--external-format"],
+                &["text", "csv"],
+                "how a row is written, text if not said",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--external-secrets"],
+                "FILE",
+                "NAME=value lines for COS_SECRET_ID, COS_SECRET_KEY or what the protocol needs; mode 0600; without it the \
+                 variables of these names",
+            )
+            .of(Origin::Ours),
+            list(
+                &["--external-exclude-owner"],
+                "ROLE",
+                "leave out the rows of tables that belong to ROLE",
+            )
+            .of(Origin::Ours),
         ],
     },
     OptionGroup {
@@ -156,7 +200,11 @@ pub static GROUPS: &[OptionGroup] = &[
                 "DIRECTORY",
                 "data directory of the master; without it the one that MASTER_DATA_DIRECTORY names",
             ),
-            int(&["-B"], "N", "work on at most N hosts at once, 64 if not said"),
+            int(
+                &["-B"],
+                "N",
+                "work on at most N hosts at once, 64 if not said; with --external: on N tables, 4 if not said",
+            ),
             flag(&["-b"], "do not check for free disk space"),
             text(
                 &["-f"],

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
+use gpdump_core::cli::external;
 use gpdump_core::cli::optparse::{Parsed, python_int};
 use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
 use gpdump_core::format::email_file::{self, MailRule};
@@ -92,6 +93,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
         disk_check: disk_check(options),
         chores: chores(options)?,
         style: style(options),
+        external: external::dump_request(options)?,
         history: !options.has("-H"),
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
@@ -232,7 +234,8 @@ fn filter(options: &Parsed) -> Result<TableFilter, Refusal> {
 
 /// The number was checked before.
 fn disk_check(options: &Parsed) -> DiskCheck {
-    if options.has("--incremental") {
+    // Rows that go into a storage need no room here.
+    if options.has("--incremental") || options.has(external::EXTERNAL) {
         return DiskCheck::Bypassed;
     }
     let percent = match options.text("-f") {
@@ -287,6 +290,7 @@ mod tests {
                 disk_check: DiskCheck::KeepFree(10),
                 chores: Chores::default(),
                 style: OutputStyle::default(),
+                external: None,
                 history: true,
                 confirm: false,
                 parallel: 64,

@@ -60,6 +60,7 @@ fn work(begun: &Begun, told: &mut RestoreBody) -> anyhow::Result<Exit> {
     let (notes, request) = request::resolve(&begun.options, &begun.environment);
     program::log_notes(&notes);
     let request = request?;
+    begun.log.hide(&request.external.secrets);
     program::in_runtime(program::LAST_WRITES, async {
         let cancel = cancel_on_signals().context("could not listen for signals")?;
         restore(begun, &request, told, cancel).await

@@ -33,6 +33,30 @@ pub static GROUPS: &[OptionGroup] = &[
         ],
     },
     OptionGroup {
+        heading: "Rows that external tables wrote into a storage",
+        options: &[
+            text(
+                &["--external"],
+                "PROTOCOL",
+                "read them by this protocol (\"cos\", or a file that describes it) instead of the one in the manifest",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--external-bucket"],
+                "HOST",
+                "read them from this bucket instead of the one in the manifest",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--external-secrets"],
+                "FILE",
+                "NAME=value lines for COS_SECRET_ID, COS_SECRET_KEY or what the protocol needs; mode 0600; without it the \
+                 variables of these names",
+            )
+            .of(Origin::Ours),
+        ],
+    },
+    OptionGroup {
         heading: "What to restore",
         options: &[
             list(&["-T"], "SCHEMA.TABLE", "only this table"),
@@ -107,7 +131,11 @@ pub static GROUPS: &[OptionGroup] = &[
                 "DIRECTORY",
                 "data directory of the master; without it the one that MASTER_DATA_DIRECTORY names",
             ),
-            int(&["-B"], "N", "work on at most N hosts at once, 64 if not said"),
+            int(
+                &["-B"],
+                "N",
+                "work on at most N hosts at once, 64 if not said; on N tables whose rows lie in a storage, 4 if not said",
+            ),
             text(
                 &["--report-status-dir"],
                 "DIRECTORY",

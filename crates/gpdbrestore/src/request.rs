@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
+use gpdump_core::cli::external;
 use gpdump_core::cli::optparse::Parsed;
 use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
 use gpdump_core::gplog::LogLevel;
@@ -72,6 +73,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         analyze: !options.has("--noanalyze"),
         ao_stats: !options.has("--noaostats"),
         report_status_dir: options.text("--report-status-dir").map(absolute),
+        external: external::access(options)?,
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
@@ -179,6 +181,10 @@ mod tests {
             analyze: true,
             ao_stats: true,
             report_status_dir: None,
+            external: gpdump_core::plan::external::ExternalAccess {
+                streams: 4,
+                ..Default::default()
+            },
             confirm: true,
             parallel: 64,
             remote_bin: None,
@@ -199,6 +205,10 @@ mod tests {
                 analyze: false,
                 ao_stats: false,
                 report_status_dir: Some("/".into()),
+                external: gpdump_core::plan::external::ExternalAccess {
+                    streams: 3,
+                    ..Default::default()
+                },
                 confirm: false,
                 parallel: 3,
                 remote_bin: Some("/b".into()),

@@ -7,6 +7,7 @@
 pub mod checks;
 pub mod completions;
 pub mod environment;
+pub mod external;
 pub mod failure;
 pub mod generated;
 pub mod help;

@@ -185,6 +185,23 @@ impl Session {
             .map_err(|e| self.error(e, doing))
     }
 
+    /// Runs one statement that changes rows, and gives the number of them that the server says.
+    pub async fn change(&self, sql: &str, doing: &str) -> Result<u64, Error> {
+        let messages = self
+            .watch(doing, self.client.simple_query(sql))
+            .await?
+            .map_err(|e| self.error(e, doing))?;
+        let counted = messages.iter().rev().find_map(|message| match message {
+            SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
+            _ => None,
+        });
+        counted.ok_or_else(|| Error::Unexpected {
+            whom: self.whom.clone(),
+            doing: doing.to_owned(),
+            what: "no word about how many rows there were".to_owned(),
+        })
+    }
+
     /// Waits for something that this session's server has to do, as long as the server lives: when it is quiet it is
     /// asked over a second connection. A statement that waits for a lock longer than allowed is cancelled.
     pub async fn watch<T>(&self, doing: &str, work: impl Future<Output = T>) -> Result<T, Error> {

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod connect;
 pub mod copy;
 pub mod definitions;
+pub mod external;
 pub mod heap_states;
 pub mod large_objects;
 pub mod locks;

@@ -2,6 +2,7 @@
 
 pub mod cut;
 pub mod dump_fleet;
+pub mod external;
 pub mod fanout;
 pub mod history;
 pub mod host_tasks;

@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
 
+use super::external_rows::ExternalRows;
 use super::report::BackupType;
 use crate::words::cluster::HostName;
 use crate::words::dialect::{HashFamily, PgVersion, Product};
@@ -32,6 +33,8 @@ use crate::words::relation::Distribution;
 
 /// The version of this format; a reader refuses others.
 pub const FORMAT: u32 = 1;
+/// That of a set whose rows are not all in its files: who knows only the other would restore empty tables.
+pub const FORMAT_EXTERNAL: u32 = 2;
 
 /// Everything that is promised about a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +63,12 @@ pub struct Manifest {
     pub consistency: Consistency,
     pub instances: Vec<InstanceFiles>,
     pub tables: Vec<TableFacts>,
+    /// Rows that are in no file of the set; their tables are not among `tables`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalRows>,
+    /// External tables whose LOCATION holds what looks like a secret: it stands in the definitions of this set.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets_in_definitions: Vec<QualifiedName>,
 }
 
 /// The sets that an increment needs beside itself.
@@ -124,7 +133,7 @@ pub enum BadManifest {
     #[error("the manifest could not be read: it is damaged or was cut off")]
     Unreadable(#[source] serde_json::Error),
     #[error(
-        "the manifest has format {0}, and this program reads format {FORMAT}: use the program that wrote it, or a newer one"
+        "the manifest has format {0}, and this program reads formats up to {FORMAT_EXTERNAL}: use the program that wrote it, or a newer one"
     )]
     OtherFormat(u32),
 }
@@ -137,7 +146,7 @@ impl Manifest {
         }
         // The version first: another version may have other fields.
         let FormatOnly { format } = serde_json::from_str(text).map_err(BadManifest::Unreadable)?;
-        if format != FORMAT {
+        if format != FORMAT && format != FORMAT_EXTERNAL {
             return Err(BadManifest::OtherFormat(format));
         }
         serde_json::from_str(text).map_err(BadManifest::Unreadable)
@@ -324,6 +333,8 @@ pub(crate) mod tests {
                 totals: TableTotals { rows: 3, bytes: 60 },
                 distribution: Distribution::Hashed,
             }],
+            external: None,
+            secrets_in_definitions: Vec::new(),
         }
     }
 
@@ -389,8 +400,8 @@ pub(crate) mod tests {
         for cut in 0..text.trim_end().len() {
             assert!(Manifest::parse(&text[..cut]).is_err(), "{cut}");
         }
-        let newer = text.replacen("\"format\": 1", "\"format\": 2", 1);
-        assert!(matches!(Manifest::parse(&newer), Err(BadManifest::OtherFormat(2))));
+        let newer = text.replacen("\"format\": 1", "\"format\": 3", 1);
+        assert!(matches!(Manifest::parse(&newer), Err(BadManifest::OtherFormat(3))));
     }
 
     #[test]

@@ -6,6 +6,8 @@ pub mod data_check;
 pub mod database_acl;
 pub mod ddl_split;
 pub mod email_file;
+pub mod external_rows;
+pub mod external_template;
 pub mod global_objects;
 pub mod heap_state;
 pub mod increments;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::db::connect::{ConnectSpec, Login, Session, local_hosts};
 use crate::db::{self, catalog};
-use crate::words::cluster::Cluster;
+use crate::words::cluster::{Cluster, HostName, Instance};
 use crate::words::dialect::Dialect;
 use crate::words::environment::Environment;
 use crate::words::limits::Limits;
@@ -106,6 +106,26 @@ pub async fn read_surroundings(address: &MasterAddress, own_host: &str) -> Resul
     let cluster = catalog::read_cluster(&session, &dialect, own_host).await?;
     session.close().await;
     Ok(Surroundings { dialect, cluster })
+}
+
+impl Surroundings {
+    /// The same server with nothing behind it: all is asked of the master, and files lie on this host.
+    pub fn through_master(self, address: &MasterAddress, own_host: &str, root: &Path) -> Surroundings {
+        let host = HostName(own_host.to_owned());
+        let server = Instance {
+            host,
+            address: HostName(address.hosts.first().cloned().unwrap_or_else(|| "localhost".to_owned())),
+            port: address.port,
+            data_dir: root.to_owned(),
+            ..self.cluster.master().clone()
+        };
+        let mut dialect = self.dialect;
+        dialect.utility_setting = None;
+        Surroundings {
+            dialect,
+            cluster: Cluster::single(server),
+        }
+    }
 }
 
 /// The last `port = n` of a configuration file and those it includes.

@@ -167,3 +167,27 @@ fn warnings_and_errors_of_our_own_are_kept_for_those_who_ask_at_the_end() {
         }
     );
 }
+
+#[test]
+fn no_line_has_a_secret_in_it_whoever_writes_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut wanted = setup(dir.path(), false, true);
+    wanted.other_targets = Some("tokio_postgres=debug".to_owned());
+    let screen = Screen::default();
+    let (lines, log) = Lines::open_with(wanted, screen.clone(), noon).unwrap();
+    let mut secrets = Secrets::default();
+    secrets.add("KEY", "s3cr3tKEYvalue").unwrap();
+    log.hide(&secrets);
+    tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+        debug!(target: "tokio_postgres::query", "executing CREATE ... LOCATION ('x://b k=s3cr3tKEYvalue z=1')");
+        info!(statement = "s3cr3tKEYvalue", "moved");
+        error!("could not run CREATE EXTERNAL TABLE t LOCATION ('cos://theirs secretKey=of-somebody-else')");
+    });
+    let screen = String::from_utf8(screen.text.lock().unwrap().clone()).unwrap();
+    let file = std::fs::read_to_string(log.file()).unwrap();
+    let told = format!("{:?}", log.told());
+    for text in [&screen, &file, &told] {
+        assert!(!text.contains("s3cr3t") && !text.contains("of-somebody-else"), "{text}");
+    }
+    assert!(file.contains("k=*** z=1") && file.contains("secretKey=***"), "{file}");
+}

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chores::Chores;
 use super::databases::Databases;
+use super::external::ExternalRequest;
 use crate::format::report::BackupType;
 use crate::plan::filter::TableFilter;
 use crate::words::environment::Verbosity;
@@ -36,6 +37,8 @@ pub struct DumpRequest {
     pub disk_check: DiskCheck,
     pub chores: Chores,
     pub style: OutputStyle,
+    /// `--external`: the segments write the rows into a storage themselves.
+    pub external: Option<ExternalRequest>,
     /// Write a row into `public.gpcrondump_history`.
     pub history: bool,
     /// Show the parameters and ask before each database.

@@ -6,6 +6,7 @@ pub mod databases;
 pub mod definitions;
 pub mod disk_space;
 pub mod dump_request;
+pub mod external;
 pub mod filter;
 pub mod incremental;
 pub mod mail;

@@ -189,6 +189,8 @@ pub(crate) mod test_sets {
             consistency: Consistency::default(),
             instances: Vec::<InstanceFiles>::new(),
             tables,
+            external: None,
+            secrets_in_definitions: Vec::new(),
         });
         set
     }

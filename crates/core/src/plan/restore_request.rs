@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::external::ExternalAccess;
 use super::filter::NameList;
 use super::restore::remote::RemotePlace;
 use crate::words::environment::Verbosity;
@@ -82,6 +83,8 @@ pub struct RestoreRequest {
     pub ao_stats: bool,
     /// Absolute; on every host.
     pub report_status_dir: Option<PathBuf>,
+    /// What is needed for rows in a storage.
+    pub external: ExternalAccess,
     /// Show the parameters and ask first.
     pub confirm: bool,
     /// Most hosts worked on at once; at least 1.

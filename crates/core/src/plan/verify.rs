@@ -116,6 +116,11 @@ impl Tally {
         }
     }
 
+    /// A table that is in the set without its rows.
+    pub fn without_rows(&mut self, table: String, reason: String) {
+        self.damaged.entry(table).or_default().insert(reason);
+    }
+
     /// How a file is called, with tables and totals, for a line of the log.
     pub fn describe(&self, file: usize) -> String {
         match self.files.get(file) {

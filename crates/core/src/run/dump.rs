@@ -52,10 +52,13 @@ pub async fn run(
         };
         Ok((surroundings, databases))
     };
-    let (surroundings, databases) = tokio::select! {
+    let (mut surroundings, databases) = tokio::select! {
         gathered = gather => gathered?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
+    if request.external.is_some() {
+        surroundings = surroundings.through_master(&address, &environment.host_full, &request.master_data_dir);
+    }
     if request.style.rows == RowStyle::CopyWithOids && !surroundings.dialect.rows_can_have_oids() {
         return Err(Refusal::known(
             "--oids: this server has no object ids for rows, so there is nothing that it could save",

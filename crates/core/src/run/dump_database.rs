@@ -6,6 +6,7 @@
 mod after;
 mod ddl;
 mod encoding;
+pub(super) mod external;
 mod files;
 mod globals;
 mod increment;
@@ -134,6 +135,8 @@ struct Sessions {
     snapshot: Session,
     /// Holds the short locks of the cut, and looks at others' sessions.
     barrier: Session,
+    /// With `--external`: they let the segments write rows away.
+    writers: Vec<Session>,
 }
 
 impl Sessions {
@@ -148,11 +151,13 @@ impl Sessions {
         Ok(Sessions {
             snapshot: open().await?,
             barrier: open().await?,
+            writers: external::open_writers(context).await?,
         })
     }
 
     async fn abort(self) {
-        tokio::join!(self.snapshot.abort(), self.barrier.abort());
+        let writers = futures_util::future::join_all(self.writers.into_iter().map(Session::abort));
+        tokio::join!(self.snapshot.abort(), self.barrier.abort(), writers);
     }
 }
 
@@ -184,6 +189,7 @@ async fn dump(
         compression: context.request.compression,
     };
     announce(context, &names, &directories.master);
+    external::prepare(context, &sessions.barrier).await?;
     *begun = true;
     let dialect = &context.surroundings.dialect;
     let database = catalog::read_database(&sessions.barrier, dialect, &context.database)
@@ -206,8 +212,20 @@ async fn dump(
         bytes_total: Some(cut.dumped.iter().map(|relation| relation.estimated_bytes).sum()),
         ..Figures::default()
     });
+    let mut written = None;
     {
-        let copying = fleet.copy(context.board);
+        let copying = async {
+            let copy = async {
+                fleet.copy(context.board).await;
+                if fleet.all_well() { Ok(()) } else { Err(()) }
+            };
+            let write = async {
+                written = external::write(context, sessions, &cut.external, &database.encoding).await;
+                Ok(())
+            };
+            // What cannot become a set is not waited for.
+            let _ = tokio::try_join!(copy, write);
+        };
         tokio::pin!(copying);
         tokio::select! {
             // Without DDL there is no dump; the workers are stopped by the caller.
@@ -238,7 +256,11 @@ async fn dump(
                 .await
                 .map_err(|error| refusal_of(&error))?;
             let states = states::read(context, snapshot, &cut.tables.relations, &parents, cut.counts).await?;
-            let mut files = files::state_files(&states);
+            // No increment goes on from rows that are not in files.
+            let mut files = match context.request.external {
+                None => files::state_files(&states),
+                Some(_) => Vec::new(),
+            };
             files.extend(selection::list_files(context, &cut.tables.selection)?);
             files
         }
@@ -265,7 +287,8 @@ async fn dump(
     let mut master_stamps = files.publish(&directories.master).map_err(io)?;
     let end_time = (context.now)().format("%H:%M:%S").to_string();
     files::write_status_files(context, fleet, &names, &directories, &steps, &mut master_stamps).await?;
-    let outcomes = files::outcomes_of(context, fleet, &names, &directories, &master_stamps);
+    let mut outcomes = files::outcomes_of(context, fleet, &names, &directories, &master_stamps);
+    external::note_missing(written.as_ref(), &mut outcomes);
     master_stamps.push(files::write_report(context, &names, &directories.master, &outcomes).map_err(io)?);
     for (kind, text) in state {
         let path = directories.master.join(names.of_set(kind));
@@ -275,7 +298,10 @@ async fn dump(
     info!("Timestamp key = {}", context.key);
     files::post_dump_check(fleet, &directories, &master_stamps).await?;
     let manifest = Manifest {
-        format: manifest::FORMAT,
+        format: match written {
+            None => manifest::FORMAT,
+            Some(_) => manifest::FORMAT_EXTERNAL,
+        },
         program: format!("gpcrondump {}", env!("CARGO_PKG_VERSION")),
         key: context.key,
         prefix: context.request.prefix.clone(),
@@ -300,6 +326,8 @@ async fn dump(
         consistency: cut.consistency.clone(),
         instances: files::instance_files(context, fleet, &directories, master_stamps),
         tables: files::table_facts(&cut.dumped, &fleet.totals),
+        secrets_in_definitions: external::secrets_in_definitions(&sessions.barrier).await?,
+        external: written,
     };
     let path = directories.master.join(names.of_set(DumpFileKind::Manifest));
     write_small_file(&path, manifest.write().as_bytes()).map_err(io)?;
@@ -307,7 +335,9 @@ async fn dump(
     if let Some(base) = &context.base {
         increment::append_to_chain(context, base)?;
     }
-    let exit = if cut.consistency.one_cut {
+    let exit = if !external::is_complete(manifest.external.as_ref()) {
+        Exit::Failed
+    } else if cut.consistency.one_cut {
         Exit::Ok
     } else {
         Exit::Warnings
@@ -344,6 +374,10 @@ async fn write_master_files(
 /// A segment that failed over while its rows were read has lost what its mirror had not: the copy cannot be trusted.
 async fn check_roles(context: &DumpContext<'_>, sessions: &Sessions) -> Result<(), Refusal> {
     let around = context.surroundings;
+    // Rows that come through the master stand and fall with its transaction.
+    if context.request.external.is_some() {
+        return Ok(());
+    }
     // The barrier, not the snapshot: that one shows the cluster as it was.
     let now = catalog::read_cluster(&sessions.barrier, &around.dialect, &context.environment.host_full)
         .await

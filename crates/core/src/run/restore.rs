@@ -7,6 +7,7 @@ mod chain;
 mod database;
 mod definitions;
 mod dry_run;
+mod external;
 mod extras;
 mod failed_tables;
 mod fetch;
@@ -108,7 +109,7 @@ where
         return verify::verify(environment, request, &questions.choose, told).await;
     }
     let address = master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?;
-    let around = read_surroundings(&address, &environment.host_full)
+    let mut around = read_surroundings(&address, &environment.host_full)
         .await
         .map_err(|error| refusal_of(&error))?;
     let at_place;
@@ -151,6 +152,13 @@ where
         true => Chain::default(),
         false => chain::read(root, request, &set)?,
     };
+    if set
+        .manifest
+        .as_ref()
+        .is_some_and(|manifest| manifest.external.is_some())
+    {
+        around = around.through_master(&address, &environment.host_full, root);
+    }
     let extras = Extras::read(request, &set)?;
     told::of_set(told, &set, chain.plan.iter().map(|line| line.key));
     let mut scene = Scene {
@@ -286,6 +294,7 @@ where
     // Both are whole, or nothing is changed.
     parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     parse_script(&definitions.post_data, &definitions.post_data_path)?;
+    scene.check_external(&maintenance).await?;
     let mut fleet = scene.start_fleet().await?;
     let mut files = Vec::new();
     if !request.metadata_only {

@@ -19,4 +19,5 @@ pub mod present;
 pub mod progress;
 pub mod refusal;
 pub mod relation;
+pub mod secret;
 pub mod units;

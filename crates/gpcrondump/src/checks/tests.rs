@@ -461,6 +461,36 @@ fn every_check_speaks_the_words_of_the_original() {
             "-K can not be selected with --all-databases option",
         ),
         (
+            "--external",
+            "-x d --external cos --incremental",
+            EX,
+            "--external option can not be selected with incremental backup",
+        ),
+        (
+            "--external",
+            "-x d --external cos --incremental-heap",
+            EX,
+            "--external option can not be selected with --incremental-heap option",
+        ),
+        (
+            "--external",
+            "-x d --external cos -E UTF8",
+            EX,
+            "--inserts, --column-inserts, --oids and -E can not be selected with --external option",
+        ),
+        (
+            "--external",
+            "-x d --external cos --list-backup-files -K 20240102030405",
+            EX,
+            "--list-backup-files can not be selected with --external option",
+        ),
+        (
+            "--external",
+            "-x d --external-path script",
+            EX,
+            "--external-path can only be selected with --external option",
+        ),
+        (
             "2.11",
             "-o --cleanup-date x",
             EX,

@@ -64,6 +64,12 @@ pub fn plan_routes(
 }
 
 impl Routes {
+    /// The rows of this table are wanted.
+    pub fn wants(&self, table: &QualifiedName) -> bool {
+        let found = self.exceptions.iter().find(|(name, _)| name == table);
+        found.map_or(self.default, |(_, route)| *route) != LoadRoute::Skip
+    }
+
     /// The routes for some tables of the set alone; everything else in its files is passed over.
     pub fn only<'a>(self, wanted: impl Iterator<Item = &'a QualifiedName>) -> Routes {
         let known: HashMap<QualifiedName, LoadRoute> = self.exceptions.into_iter().collect();

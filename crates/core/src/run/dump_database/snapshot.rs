@@ -7,7 +7,7 @@ use tracing::warn;
 use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
-use super::{DumpContext, Sessions, encoding, states};
+use super::{DumpContext, Sessions, encoding, external, states};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{Session, relations};
@@ -43,6 +43,8 @@ pub(super) struct CutState {
     pub(super) increment: Option<Increment>,
     /// Of a full dump, when the segments had to be asked.
     pub(super) counts: Option<TableCounts>,
+    /// With `--external`: those whose rows the segments write away.
+    pub(super) external: Vec<Relation>,
     pub(super) consistency: Consistency,
     pub(super) pg_dump: RunningPgDump,
 }
@@ -83,6 +85,7 @@ pub(super) async fn take_cut(
             Some(base) => increment::surely_dirty(context, base, &sessions.barrier, &expected).await?,
             None => expected.clone(),
         };
+        let external = external::take_out(context, &sessions.barrier, &mut dumped).await?;
         let jobs = jobs_of(&dumped, &context.request.style);
         let locked = fleet.alongside(lock_for_dump(
             &sessions.snapshot,
@@ -124,6 +127,7 @@ pub(super) async fn take_cut(
             // The master first: should there be no one cut, then what the master shows is on all segments by the time
             // they take theirs, and the states of tables never tell more than the rows that are copied.
             pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+            external::open_snapshots(sessions, dialect).await?;
             fleet.open_snapshots().await;
             Ok::<(), Refusal>(())
         })
@@ -165,6 +169,7 @@ pub(super) async fn take_cut(
                 dumped,
                 increment,
                 counts,
+                external,
                 consistency,
                 pg_dump,
             }));
@@ -177,6 +182,7 @@ pub(super) async fn take_cut(
             .run("ROLLBACK", "giving up a cut")
             .await
             .map_err(refuse)?;
+        external::give_up_snapshots(sessions).await?;
         fleet.reset().await;
         if !fleet.all_well() {
             return Ok(None);

@@ -226,6 +226,7 @@ mod tests {
             analyze: true,
             ao_stats: true,
             report_status_dir: None,
+            external: Default::default(),
             confirm: false,
             parallel: 64,
             remote_bin: None,

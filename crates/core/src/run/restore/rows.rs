@@ -70,6 +70,7 @@ impl Scene<'_> {
         });
         let jobs = self.jobs(files, &routes, wanted.selection);
         *load = fleet.load(jobs, self.request.stop_on_error, self.board).await;
+        self.load_external(session, &routes, wanted.selection, load).await?;
         self.board.end();
         self.empty_again(session, &existing, wanted.selection, load).await;
         if load.all_read() {

@@ -12,10 +12,12 @@ use super::selection::Selection;
 use super::which::find_key;
 use super::{PROGRAM, scene, told};
 use crate::exec::restore_fleet::RestoreFleet;
+use crate::format::external_rows::ExternalRows;
 use crate::format::report::BackupType;
 use crate::format::run_report::{MESSAGES, RestoreBody};
 use crate::gather::cluster::{launcher, master_address, read_surroundings};
 use crate::gather::{dump_set, small_files};
+use crate::plan::external::{Direction, shown_location};
 use crate::plan::restore::inventory::Inventory;
 use crate::plan::restore::{DataFile, DumpSet, places};
 use crate::plan::restore_request::RestoreRequest;
@@ -62,6 +64,9 @@ pub(super) async fn verify(
         let parts = parts_of(&set, &chain, &inventory, selection.as_ref());
         read_rows(environment, request, &cluster, parts, &mut tally).await?;
     }
+    if let Some(rows) = set.manifest.as_ref().and_then(|manifest| manifest.external.as_ref()) {
+        note_external(rows, &mut tally);
+    }
     let judgement = tally.judge(&defined);
     report.tables = judgement.tables.saturating_sub(judgement.damaged.len()) as u64;
     report.rows = judgement.rows;
@@ -75,6 +80,22 @@ pub(super) async fn verify(
         .cloned()
         .collect();
     tell(&set, &tally, &judgement)
+}
+
+/// Rows in a storage are not looked at: only the segments read them, into tables.
+fn note_external(rows: &ExternalRows, tally: &mut Tally) {
+    let count: u64 = rows.tables.iter().map(|table| table.rows).sum();
+    if !rows.tables.is_empty() {
+        tally.unchecked.push(format!(
+            "{count} rows of {} tables: they lie in {}, where only external tables read them",
+            rows.tables.len(),
+            shown_location(rows, "", Direction::Read)
+        ));
+    }
+    for missing in &rows.missing {
+        let reason = format!("its rows were not written when the set was made: {}", missing.why);
+        tally.without_rows(missing.table.to_string(), reason);
+    }
 }
 
 /// What is not whole on the master. Without the files that every restore needs there is nothing to go on with.
