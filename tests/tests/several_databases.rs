@@ -61,9 +61,12 @@ fn each_database_becomes_a_set_with_a_key_of_its_own() {
 
 #[test]
 fn a_database_that_fails_does_not_stop_the_others() {
-    let cluster = cluster(&["bad", "good"]);
+    let cluster = cluster(&["bad", "good", "scratch"]);
     cluster.segment_sql(0, "bad", "DROP TABLE t");
-    let end = dump(&cluster, &["--all-databases"]).expect_status(2);
+    let without = ["--exclude-database", "scratch", "--exclude-database", "gone"];
+    let end = dump(&cluster, &[&["--all-databases"], &without[..]].concat()).expect_status(2);
+    let warning = "[WARNING]:-Database gone of --exclude-database does not exist";
+    assert!(end.stdout.contains(warning), "{}", end.stdout);
     assert!(
         end.stdout.contains("[ERROR]:-Database bad: NOT dumped"),
         "{}",
@@ -77,7 +80,17 @@ fn a_database_that_fails_does_not_stop_the_others() {
             end.stdout
         );
     }
-    assert!(!end.stdout.contains("template1: "));
+    let closing: Vec<&str> = end
+        .stdout
+        .lines()
+        .filter(|line| line.contains("-Database good: "))
+        .collect();
+    // Seconds and bytes of the set: `..., timestamp key 20240102030405, in 1s, 12.3 kB`
+    assert!(
+        closing.len() == 1 && closing[0].contains("s, ") && closing[0].ends_with('B'),
+        "{closing:?}"
+    );
+    assert!(!end.stdout.contains("template1: ") && !end.stdout.contains("scratch: "));
 }
 
 #[test]

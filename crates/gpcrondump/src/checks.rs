@@ -96,11 +96,13 @@ pub static CHECKS: &[Check] = &[
     failed("--external", &[&["--external"], &["--inserts", "--column-inserts", "--oids", "-E"]], "--inserts, --column-inserts, --oids and -E can not be selected with --external option"),
     failed("--external", &[&["--external"], &["--list-backup-files"]], "--list-backup-files can not be selected with --external option"),
     ask("--external", |asked| external_companion(asked.options).and_then(Finding::failed)),
+    ask("--exclude-database", |asked| refuse_if(asked.options.has("--exclude-database") && !asked.options.has("--all-databases"), || Finding::failed("--exclude-database can only be selected with --all-databases option"))),
     ask("2.11", cleanup_values),
     ask("--dry-run", |asked| refuse_if(asked.options.has("--dry-run") && !asked.options.has("-o"), || Finding::failed("--dry-run can only be selected with -o option"))),
     ask("--force", |asked| refuse_if(asked.options.has("--force") && !is_given(asked, CLEANUP), || Finding::known("Must supply -c or -o with --force option"))),
     ask("--list-backups", list_alone),
     ask("-B", |asked| refuse_if(asked.options.int("-B").is_some_and(|n| n <= 0), || Finding::failed("WorkerPool(): numWorkers should be greater than 0."))),
+    ask("--through-master", through_master),
     ask("--cut-timeout", |asked| refuse_if(asked.options.int("--cut-timeout").is_some_and(|n| n < 0), || Finding::failed("--cut-timeout must be 0 or more seconds"))),
     ask("limits", |asked| bad_limit(asked.options).and_then(Finding::failed)),
     ask("Data Domain", data_domain_and_netbackup),
@@ -210,6 +212,35 @@ fn list_alone(asked: &Asked) -> Option<Finding> {
     }
     let other = asked.options.order().find(|id| !WITH.contains(id))?;
     Finding::failed(format!("{other} can not be selected with --list-backups option"))
+}
+
+/// What needs more of the cluster than the master's port, and what is of no use without.
+fn through_master(asked: &Asked) -> Option<Finding> {
+    const NOT_WITH: [(&str, &str); 4] = [
+        (
+            "--external",
+            "with it everything but the rows goes through the master's port already",
+        ),
+        ("-g", "configuration files lie on hosts that it does not go to"),
+        ("--incremental-heap", "its proof is read in the files of the segments"),
+        ("--remote-bin", "it starts no program on another host"),
+    ];
+    if !asked.options.has("--through-master") {
+        return refuse_if(asked.options.has("--jobs"), || {
+            Finding::failed("--jobs can only be selected with --through-master option")
+        });
+    }
+    if asked.options.int("--jobs").is_some_and(|n| n <= 0) {
+        return Finding::failed("--jobs must be greater than 0");
+    }
+    if let Some((option, why)) = NOT_WITH.into_iter().find(|(option, _)| asked.options.has(option)) {
+        return Finding::failed(format!(
+            "{option} can not be selected with --through-master option: {why}"
+        ));
+    }
+    refuse_if(!asked.options.has("-u"), || {
+        Finding::failed("Must supply -u <directory> with --through-master option: the files go there, on this machine")
+    })
 }
 
 fn storage_unit_alone(asked: &Asked) -> Option<Finding> {

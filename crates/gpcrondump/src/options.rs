@@ -19,6 +19,12 @@ pub static GROUPS: &[OptionGroup] = &[
                 "dump every database but templates, gpperfmon and those that allow no connections",
             )
             .of(Origin::Ours),
+            list(
+                &["--exclude-database"],
+                "DATABASE",
+                "with --all-databases: but not this one",
+            )
+            .of(Origin::Ours),
             list(&["-s"], "SCHEMA", "dump only this schema"),
             text(&["--schema-file"], "FILE", "as -s, one name per line of FILE"),
             list(&["-S"], "SCHEMA", "dump all but this schema"),
@@ -205,6 +211,18 @@ pub static GROUPS: &[OptionGroup] = &[
                 "N",
                 "work on at most N hosts at once, 64 if not said; with --external: on N tables, 4 if not said",
             ),
+            flag(
+                &["--through-master"],
+                "read everything through the master's port (PGHOST, PGPORT), with rights to read and no more, into the \
+                 directory of -u on this machine; for managed servers, and where nobody can log in to the segments",
+            )
+            .of(Origin::Ours),
+            int(
+                &["--jobs"],
+                "N",
+                "with --through-master: copy through N connections, if not said 4 where they can share a snapshot, else 1",
+            )
+            .of(Origin::Ours),
             flag(&["-b"], "do not check for free disk space"),
             text(
                 &["-f"],

@@ -12,7 +12,7 @@ use gpdump_core::format::report::BackupType;
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::chores::{AskedDate, Chores, CleanupRequest, CleanupTime};
 use gpdump_core::plan::databases::Databases;
-use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest, OutputStyle, RowStyle};
+use gpdump_core::plan::dump_request::{DiskCheck, DumpRequest, OutputStyle, RowStyle, ThroughMaster};
 use gpdump_core::plan::filter::{NameList, TableFilter};
 use gpdump_core::plan::set_list::ListRequest;
 use gpdump_core::words::environment::Environment;
@@ -81,7 +81,11 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
         incremental_heap: options.has("--incremental-heap"),
         list_filter: options.has("--list-filter-tables"),
         list_files: options.has("--list-backup-files"),
-        master_data_dir: required_data_directory(options, environment)?,
+        master_data_dir: match options.text("-u").filter(|_| options.has("--through-master")) {
+            // There is none on this machine.
+            Some(root) => PathBuf::from(root),
+            None => required_data_directory(options, environment)?,
+        },
         backup_root: options.text("-u").map(PathBuf::from),
         prefix: prefix(options)?,
         key: key.map_err(|bad: BadKey| Refusal::failed(bad.to_string()))?,
@@ -104,6 +108,10 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
                 .unwrap_or(CUT_TIMEOUT_SECONDS),
         ),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
+        through_master: options.has("--through-master").then(|| ThroughMaster {
+            connections: options.int("--jobs").and_then(|n| n.try_into().ok()),
+            history_asked: options.has("-h"),
+        }),
         limits: limits(options),
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
@@ -112,7 +120,8 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
 
 fn databases(options: &Parsed, environment: &Environment) -> Databases {
     if options.has("--all-databases") {
-        return Databases::All;
+        let but = options.values("--exclude-database").into_iter().map(str::to_owned);
+        return Databases::All { but: but.collect() };
     }
     let mut names: Vec<String> = options.values("-x").into_iter().map(str::to_owned).collect();
     if names.is_empty() {
@@ -296,6 +305,7 @@ mod tests {
                 parallel: 64,
                 cut_timeout: Duration::from_secs(60),
                 remote_bin: None,
+                through_master: None,
                 limits: gpdump_core::words::limits::Limits::default(),
                 options_text: "-a".into(),
                 verbosity: Default::default(),
@@ -333,7 +343,21 @@ mod tests {
             request("-a -K 20240102030405").unwrap().key,
             Some("20240102030405".parse().unwrap())
         );
-        assert_eq!(request("-a --all-databases").unwrap().databases, Databases::All);
+        assert_eq!(
+            request("--all-databases --exclude-database a --exclude-database b")
+                .unwrap()
+                .databases,
+            Databases::All {
+                but: vec!["a".into(), "b".into()]
+            }
+        );
+        let through = request("--through-master -u /backup --jobs 2 -h -d /elsewhere").unwrap();
+        assert_eq!(through.master_data_dir, Path::new("/backup"));
+        let asked = ThroughMaster {
+            connections: Some(2),
+            history_asked: true,
+        };
+        assert_eq!(through.through_master, Some(asked));
         assert_eq!(request("-f 25").unwrap().disk_check, DiskCheck::KeepFree(25));
         assert_eq!(request("-b").unwrap().disk_check, DiskCheck::Bypassed);
     }

@@ -46,6 +46,7 @@ pub static CHECKS: &[Check] = &[
     // From here on what the original does not check.
     ask("-u", relative_directory),
     ask("--verify", verify_and_change),
+    ask("--through-master", through_master),
     ask("--jobs", |asked| refuse_if(asked.options.int("--jobs").is_some_and(|n| n <= 0), "--jobs must be greater than 0")),
     ask("limits", |asked| bad_limit(asked.options).map(|text| Finding::Refused(Refusal::argument(text)))),
     ask("Data Domain", data_domain_and_netbackup),
@@ -170,6 +171,25 @@ fn verify_and_change(asked: &Asked) -> Option<Finding> {
     }
     let other = OTHERS.into_iter().find(|other| asked.options.has(other))?;
     Finding::failed(format!("Cannot specify --verify and {other} together"))
+}
+
+/// What needs more of the cluster than the master's port.
+fn through_master(asked: &Asked) -> Option<Finding> {
+    if !asked.options.has("--through-master") {
+        return None;
+    }
+    if asked.options.has("-R") {
+        return Finding::failed(
+            "Cannot specify --through-master and -R together: copy the set into a directory of this machine, and name that \
+             with -u",
+        );
+    }
+    if !asked.options.has("-u") {
+        return Finding::failed(
+            "Must supply -u <directory> with --through-master: the set lies there, on this machine",
+        );
+    }
+    None
 }
 
 fn data_domain_and_netbackup(asked: &Asked) -> Option<Finding> {

@@ -122,6 +122,12 @@ pub static GROUPS: &[OptionGroup] = &[
             )
             .of(Origin::Ours),
             flag(
+                &["--through-master"],
+                "send everything through the master's port (PGHOST, PGPORT), --jobs files at once, from the directory of -u \
+                 on this machine; for managed servers, and where nobody can log in to the segments",
+            )
+            .of(Origin::Ours),
+            flag(
                 &["--dry-run"],
                 "look at everything, say what would be done, and change nothing",
             )

@@ -44,7 +44,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
             .or_else(|| {
                 options
                     .text("-u")
-                    .filter(|_| options.has("--verify"))
+                    .filter(|_| options.has("--verify") || options.has("--through-master"))
                     .map(PathBuf::from)
             })
             .ok_or_else(|| {
@@ -77,6 +77,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
+        through_master: options.has("--through-master"),
         limits: limits(options),
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
@@ -188,6 +189,7 @@ mod tests {
             confirm: true,
             parallel: 64,
             remote_bin: None,
+            through_master: false,
             limits: gpdump_core::words::limits::Limits::default(),
             options_text: "-t 20240102030405".into(),
             verbosity: Default::default(),
@@ -212,6 +214,7 @@ mod tests {
                 confirm: false,
                 parallel: 3,
                 remote_bin: Some("/b".into()),
+                through_master: false,
                 limits: gpdump_core::words::limits::Limits::default(),
                 options_text: line.split_whitespace().collect::<Vec<_>>().join(" "),
                 verbosity: gpdump_core::words::environment::Verbosity {
@@ -237,6 +240,11 @@ mod tests {
         assert_eq!(chosen.change_schema.as_deref(), Some("c"));
         assert!(request("-t 20240102030405 -L").unwrap().list_tables);
         assert!(request("-t 20240102030405 --verify -T a.t").unwrap().verify);
+        assert!(
+            request("-t 20240102030405 --through-master -u /b")
+                .unwrap()
+                .through_master
+        );
     }
 
     #[test]

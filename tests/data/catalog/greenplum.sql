@@ -18,6 +18,8 @@ CREATE VIEW pg_catalog.gp_distribution_policy AS
   FROM pg_catalog.pg_class c
   WHERE c.relkind IN ('r', 'p', 'm') AND c.oid >= 16384;
 
+GRANT SELECT ON pg_catalog.gp_segment_configuration, pg_catalog.gp_distribution_policy TO PUBLIC;
+
 -- Append-optimized tables: CREATE TABLE ... USING ao_row, or ao_column. The rows lie in a heap, but the catalog tells of
 -- them what Greenplum 7 tells: on every instance a relation in pg_aoseg with counters of the changes made there, on the
 -- master the last operations. Both are kept by triggers, in the transactions that make the changes.
@@ -36,8 +38,12 @@ CREATE VIEW pg_catalog.pg_appendonly AS
   JOIN pg_catalog.pg_class s ON s.relname = 'pg_aoseg_' || c.oid AND s.relnamespace = 'pg_aoseg'::regnamespace
   WHERE c.relkind = 'r' AND c.relam IN (7024, 7025);
 
+GRANT SELECT ON pg_catalog.pg_appendonly TO PUBLIC;
+
 CREATE TABLE pg_catalog.pg_stat_last_operation (classid oid NOT NULL, objid oid NOT NULL, staactionname name,
   stasysid oid, stausename name, stasubtype text, statime timestamptz, PRIMARY KEY (objid, staactionname));
+
+GRANT SELECT ON pg_catalog.pg_stat_last_operation TO PUBLIC;
 
 CREATE FUNCTION pg_catalog.testkit_note_operation(relation oid, action name, subtype text) RETURNS void
   LANGUAGE sql SECURITY DEFINER AS $$

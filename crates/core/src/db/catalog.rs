@@ -169,6 +169,23 @@ fn instance_of(row: &[Option<String>]) -> Option<Instance> {
     })
 }
 
+/// Whether the role of the session can share its snapshot with others.
+pub async fn may_export_snapshots(session: &Session) -> Result<bool, Error> {
+    let doing = "asking whether a snapshot can be shared";
+    let begin = "BEGIN; SET TRANSACTION ISOLATION LEVEL REPEATABLE READ";
+    session.run(begin, doing).await?;
+    let exported = session.one("SELECT pg_catalog.pg_export_snapshot()", doing).await;
+    session.run("ROLLBACK", doing).await?;
+    match exported {
+        Ok(_) => Ok(true),
+        Err(error) if error.code().is_some() => {
+            tracing::info!("Snapshots cannot be shared between connections: {error}");
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// All databases of the server, by name.
 pub async fn read_databases(session: &Session) -> Result<Vec<DatabaseEntry>, Error> {
     let sql = "SELECT datname, datistemplate, datallowconn FROM pg_catalog.pg_database ORDER BY 1";

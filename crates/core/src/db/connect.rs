@@ -136,6 +136,7 @@ impl Session {
             error: Box::new(Error::Connect {
                 whom: spec.whom.clone(),
                 source: "no address is known".into(),
+                is_answer: false,
             }),
             again: Again::Never,
             is_answer: false,
@@ -323,13 +324,14 @@ pub(super) async fn connect(spec: &ConnectSpec, host: &str, limit: Duration) -> 
     if let Some(password) = spec.password_for(host) {
         config.password(password);
     }
-    let failed = |source: BoxError, again: Again| FailedAttempt {
+    let failed = |source: BoxError, again: Again, is_answer: bool| FailedAttempt {
         error: Box::new(Error::Connect {
             whom: format!("{} at {host}", spec.whom),
             source,
+            is_answer,
         }),
         again,
-        is_answer: false,
+        is_answer,
     };
     let shake = async {
         let (client, mut connection, tls) = tls::connect(&mut config, &spec.login.tls, host, limit).await?;
@@ -364,13 +366,11 @@ pub(super) async fn connect(spec: &ConnectSpec, host: &str, limit: Duration) -> 
     // The whole handshake gets the limit, not only the TCP part: a stopped server accepts and stays silent.
     match tokio::time::timeout(limit, shake).await {
         Ok(Ok(wire)) => Ok(wire),
-        Ok(Err(tried)) => Err(FailedAttempt {
-            is_answer: tried.is_answer,
-            ..failed(tried.source, tried.again)
-        }),
+        Ok(Err(tried)) => Err(failed(tried.source, tried.again, tried.is_answer)),
         Err(_) => Err(failed(
             format!("no answer within {} s", limit.as_secs()).into(),
             Again::Never,
+            false,
         )),
     }
 }

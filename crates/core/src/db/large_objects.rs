@@ -16,15 +16,79 @@ pub struct Piece {
     pub hex: String,
 }
 
-/// Bytes of all large objects of the database, in whole pages.
-pub async fn read_size(session: &Session) -> Result<u64, Error> {
-    let sql = "SELECT count(*) * 2048 FROM pg_catalog.pg_largeobject";
+/// Who may read the pages themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// A superuser; anybody before 9.0.
+    Pages,
+    /// Only one object after the other, and of those only what was granted.
+    Objects,
+}
+
+pub async fn read_access(session: &Session, dialect: &Dialect) -> Result<Access, Error> {
+    let sql = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_largeobject', 'SELECT')";
+    let may = session.one(sql, "asking for the right to read large objects").await?;
+    Ok(match may.as_deref() == Some("t") || dialect.pg_version.0 < 90_400 {
+        true => Access::Pages,
+        false => Access::Objects,
+    })
+}
+
+/// Bytes of all large objects of the database, in whole pages where the pages can be counted.
+pub async fn read_size(session: &Session, access: Access) -> Result<u64, Error> {
+    let sql = match access {
+        Access::Pages => "SELECT count(*) * 2048 FROM pg_catalog.pg_largeobject",
+        // Opened for reading (INV_READ), sought to its end (SEEK_END); closed with the transaction, a few at a time.
+        Access::Objects => {
+            "SELECT coalesce(sum(pg_catalog.lo_lseek64(fd, 0, 2) * (1 + 0 * pg_catalog.lo_close(fd))), 0) \
+             FROM (SELECT pg_catalog.lo_open(oid, 262144) AS fd FROM pg_catalog.pg_largeobject_metadata OFFSET 0) s"
+        }
+    };
     let size = session.one(sql, "asking for large objects").await?;
     Ok(size.and_then(|size| size.parse().ok()).unwrap_or(0))
 }
 
 /// All large objects, each as one piece at least (an empty one too), in order of oid and offset.
-pub async fn read_pieces(session: &Session, dialect: &Dialect) -> Result<Vec<Piece>, Error> {
+pub async fn read_pieces(session: &Session, dialect: &Dialect, access: Access) -> Result<Vec<Piece>, Error> {
+    match access {
+        Access::Pages => read_pages(session, dialect).await,
+        Access::Objects => read_objects(session).await,
+    }
+}
+
+/// Each by itself. That one may not be read is the server's error, which names it.
+async fn read_objects(session: &Session) -> Result<Vec<Piece>, Error> {
+    let doing = "reading large objects";
+    let sql = "SELECT oid, pg_catalog.pg_get_userbyid(lomowner) FROM pg_catalog.pg_largeobject_metadata ORDER BY oid";
+    let mut pieces = Vec::new();
+    for row in session.rows(sql, doing).await? {
+        let oid = row.first().and_then(|oid| oid.as_deref()?.parse::<u32>().ok());
+        let Some(oid) = oid else { continue };
+        let owner = row.get(1).cloned().flatten();
+        let mut offset = 0;
+        loop {
+            let sql = format!("SELECT pg_catalog.encode(pg_catalog.lo_get({oid}, {offset}, {BYTES_PER_PIECE}), 'hex')");
+            let hex = session.one(&sql, doing).await?.unwrap_or_default();
+            let bytes = (hex.len() / 2) as u64;
+            if bytes > 0 || offset == 0 {
+                let owner = owner.clone();
+                pieces.push(Piece {
+                    oid,
+                    owner,
+                    offset,
+                    hex,
+                });
+            }
+            offset += bytes;
+            if bytes < BYTES_PER_PIECE as u64 {
+                break;
+            }
+        }
+    }
+    Ok(pieces)
+}
+
+async fn read_pages(session: &Session, dialect: &Dialect) -> Result<Vec<Piece>, Error> {
     // In a statement of its own: the casts of a database may be anybody's, and one of text to integer may never end.
     let doing = "reading large objects";
     let block = session

@@ -12,6 +12,7 @@ pub mod large_objects;
 pub mod locks;
 pub mod passfile;
 pub mod relations;
+pub mod rights;
 pub mod statistics;
 pub mod table_states;
 pub mod target;
@@ -28,6 +29,8 @@ pub enum Error {
         whom: String,
         #[source]
         source: BoxError,
+        /// The server itself said no.
+        is_answer: bool,
     },
     #[error("{whom} waited more than {seconds} s for a lock while {doing}{}", named(.blockers))]
     LockWait {

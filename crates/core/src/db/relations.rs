@@ -2,7 +2,7 @@
 //!
 //! Never one query per table: with 100,000 tables that alone would take longer than the dump.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, TopologySource};
@@ -199,12 +199,16 @@ async fn read_partition_roots(session: &Session, dialect: &Dialect) -> Result<Ve
     Ok(pairs)
 }
 
-enum ExtensionTable {
+/// What a table is to its extension.
+pub(super) enum ExtensionTable {
     Member,
     Configuration(String),
 }
 
-async fn read_extension_tables(session: &Session, dialect: &Dialect) -> Result<HashMap<Oid, ExtensionTable>, Error> {
+pub(super) async fn read_extension_tables(
+    session: &Session,
+    dialect: &Dialect,
+) -> Result<HashMap<Oid, ExtensionTable>, Error> {
     // Greenplum 5 has extensions on an 8.3 base, 4.3 has none: ask the catalog, not the version.
     let doing = "reading the tables of extensions";
     let has_extensions = dialect.pg_version.0 >= 90100
@@ -241,8 +245,13 @@ async fn read_extension_tables(session: &Session, dialect: &Dialect) -> Result<H
 /// Sequences asked for in one statement: long enough to spare round trips, short enough for the planner.
 const SEQUENCES_PER_QUERY: usize = 200;
 
-/// Every user sequence with its state. Sequences are not transactional: the values are those of the moment of reading.
-pub async fn read_sequences(session: &Session, dialect: &Dialect) -> Result<Vec<SequenceState>, Error> {
+/// Every user sequence with its state, but for those `without`. Sequences are not transactional: the values are those of
+/// the moment of reading.
+pub async fn read_sequences(
+    session: &Session,
+    dialect: &Dialect,
+    without: &HashSet<QualifiedName>,
+) -> Result<Vec<SequenceState>, Error> {
     let permanent = if dialect.pg_version.0 >= 90100 {
         " AND c.relpersistence <> 't'"
     } else {
@@ -266,6 +275,7 @@ pub async fn read_sequences(session: &Session, dialect: &Dialect) -> Result<Vec<
             Ok(())
         })
         .await?;
+    sequences.retain(|(name, _)| !without.contains(name));
     sequences.sort();
     let mut states = Vec::with_capacity(sequences.len());
     for batch in sequences.chunks(SEQUENCES_PER_QUERY) {
@@ -424,6 +434,30 @@ pub async fn read_estimated_sizes(session: &Session, dialect: &Dialect) -> Resul
         .for_each_row(&sql, "estimating the sizes of the tables", |row| {
             if let Some(oid) = row.get(0).and_then(parse_oid) {
                 sizes.push((oid, row.get(1).and_then(|bytes| bytes.parse().ok()).unwrap_or(0)));
+            }
+            Ok(())
+        })
+        .await?;
+    Ok(sizes)
+}
+
+/// Bytes of every table as far as any role may know them without reading it: by the files where there is one server, by
+/// the planner's estimate where they lie on segments.
+pub async fn read_table_bytes(session: &Session, dialect: &Dialect) -> Result<HashMap<Oid, u64>, Error> {
+    if dialect.topology != TopologySource::SingleServer || dialect.pg_version.0 < 90_000 {
+        return Ok(read_estimated_sizes(session, dialect).await?.into_iter().collect());
+    }
+    let sql = format!(
+        "SELECT c.oid, pg_catalog.pg_table_size(c.oid) FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.relkind = 'r' AND {USER_SCHEMAS}"
+    );
+    let mut sizes = HashMap::new();
+    session
+        .for_each_row(&sql, "asking for the sizes of the tables", |row| {
+            // A table that was dropped in between has none.
+            if let (Some(oid), Some(bytes)) = (row.get(0).and_then(parse_oid), row.get(1).and_then(|b| b.parse().ok()))
+            {
+                sizes.insert(oid, bytes);
             }
             Ok(())
         })

@@ -63,13 +63,47 @@ pub async fn take<E, F>(
 where
     F: AsyncFnOnce() -> Result<(), E>,
 {
+    take_under(barrier, dialect, (tables, Catalog::Locked), limits, open_snapshots).await
+}
+
+/// The same for a role that may lock no catalog: tables may come and go, and are looked at again afterwards.
+pub async fn take_without_catalog<E, F>(
+    barrier: &Session,
+    dialect: &Dialect,
+    tables: &[QualifiedName],
+    limits: CutLimits,
+    open_snapshots: F,
+) -> Result<Consistency, Failure<E>>
+where
+    F: AsyncFnOnce() -> Result<(), E>,
+{
+    take_under(barrier, dialect, (tables, Catalog::Open), limits, open_snapshots).await
+}
+
+/// Whether `pg_class` is locked too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Catalog {
+    Locked,
+    Open,
+}
+
+async fn take_under<E, F>(
+    barrier: &Session,
+    dialect: &Dialect,
+    (tables, catalog): (&[QualifiedName], Catalog),
+    limits: CutLimits,
+    open_snapshots: F,
+) -> Result<Consistency, Failure<E>>
+where
+    F: AsyncFnOnce() -> Result<(), E>,
+{
     let started = Instant::now();
     let mut consistency = Consistency::default();
     let mut pause = FIRST_PAUSE;
     let reason = loop {
         consistency.attempts += 1;
         let asked = Instant::now();
-        match tokio::time::timeout(limits.attempt, lock_all(barrier, dialect, tables, limits)).await {
+        match tokio::time::timeout(limits.attempt, lock_all(barrier, dialect, tables, catalog, limits)).await {
             Ok(Ok(())) => {
                 consistency.waited_ms = millis(started);
                 let opened = open_snapshots().await;
@@ -120,14 +154,17 @@ async fn lock_all(
     barrier: &Session,
     dialect: &Dialect,
     tables: &[QualifiedName],
+    catalog: Catalog,
     limits: CutLimits,
 ) -> Result<(), db::Error> {
     barrier.run("BEGIN", "opening the transaction of the cut").await?;
     limit_lock_wait(barrier, dialect, limits.lock_wait).await?;
     // First, so that the list of tables cannot grow while its locks are taken.
-    barrier
-        .run("LOCK TABLE pg_catalog.pg_class IN EXCLUSIVE MODE", "locking pg_class")
-        .await?;
+    if catalog == Catalog::Locked {
+        barrier
+            .run("LOCK TABLE pg_catalog.pg_class IN EXCLUSIVE MODE", "locking pg_class")
+            .await?;
+    }
     lock_tables(barrier, dialect, tables, LockMode::Share).await?;
     // Before 9.3 the limit is one for statements of all kinds, and pg_locks is slow when thousands of tables are locked.
     limit_lock_wait(barrier, dialect, limits.attempt).await

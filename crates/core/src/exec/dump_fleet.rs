@@ -140,9 +140,9 @@ impl DumpFleet {
         }
     }
 
-    /// Lets all segments take their snapshots.
-    pub async fn open_snapshots(&mut self) {
-        self.fleet.send_all(&Request::OpenSnapshots).await;
+    /// Lets all segments take their snapshots, or streams take over the one of this name.
+    pub async fn open_snapshots(&mut self, exported: Option<String>) {
+        self.fleet.send_all(&Request::OpenSnapshots { exported }).await;
         self.wait("take its snapshot", SNAPSHOT_LIMIT, |event| match event {
             Event::SnapshotOpen { content } => Some(*content),
             _ => None,
@@ -248,6 +248,21 @@ impl DumpFleet {
             _ => None,
         })
         .await;
+    }
+
+    /// Takes everything since `start` back, and forgets who failed on the way, so that it can be tried again; what they
+    /// said is given back. Workers that are gone stay failed.
+    pub async fn start_over(&mut self) -> Vec<String> {
+        self.reset().await;
+        let lost: BTreeSet<ContentId> = (self.lost_hosts.iter())
+            .flat_map(|host| self.fleet.segments_of(*host).contents.clone())
+            .collect();
+        let (kept, forgotten) = std::mem::take(&mut self.failures)
+            .into_iter()
+            .partition(|(content, _)| lost.contains(content));
+        self.failures = kept;
+        let forgotten: BTreeMap<ContentId, String> = forgotten;
+        forgotten.into_values().collect()
     }
 
     /// Takes everything since `start` back.

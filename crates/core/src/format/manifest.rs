@@ -61,6 +61,9 @@ pub struct Manifest {
     /// RFC 3339.
     pub ended: String,
     pub consistency: Consistency,
+    /// Of a set that was read through the master alone: its "segments" are connections.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams: Option<Streams>,
     pub instances: Vec<InstanceFiles>,
     pub tables: Vec<TableFacts>,
     /// Rows that are in no file of the set; their tables are not among `tables`.
@@ -69,6 +72,30 @@ pub struct Manifest {
     /// External tables whose LOCATION holds what looks like a secret: it stands in the definitions of this set.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets_in_definitions: Vec<QualifiedName>,
+}
+
+/// How a set was read through the master. Each table is whole in the file of one stream, and has an empty block in those
+/// of the others; where its rows lay is not known, so that no row may go straight into a segment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// `host:port` as it was connected to.
+    pub address: String,
+    pub connections: usize,
+    pub snapshot: StreamSnapshot,
+}
+
+/// What the streams of a set saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StreamSnapshot {
+    /// There was one stream, and all of it was one transaction.
+    OneTransaction,
+    /// The same snapshot, exported by another session.
+    Exported,
+    /// Snapshots of one moment, taken while nobody could write.
+    Locked,
+    /// Each its own.
+    Own,
 }
 
 /// The sets that an increment needs beside itself.
@@ -180,6 +207,20 @@ impl Manifest {
     pub fn file(&self, content: ContentId, name: &str) -> Option<&FileStamp> {
         let of_content = self.instances.iter().filter(|i| i.content == content);
         of_content.flat_map(|i| &i.files).find(|f| f.name == name)
+    }
+
+    /// How long the dump took.
+    pub fn seconds(&self) -> u64 {
+        let moment = |text: &str| DateTime::parse_from_rfc3339(text).ok();
+        match (moment(&self.started), moment(&self.ended)) {
+            (Some(started), Some(ended)) => u64::try_from((ended - started).num_seconds()).unwrap_or(0),
+            _ => 0,
+        }
+    }
+
+    /// Bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.instances.iter().flat_map(|i| &i.files).map(|file| file.size).sum()
     }
 
     fn check_times(&self, problems: &mut Vec<String>) {
@@ -319,6 +360,7 @@ pub(crate) mod tests {
                 waited_ms: 53,
                 ..Consistency::default()
             },
+            streams: None,
             instances: vec![
                 instance(-1, 1, &["gp_dump_-1_1_20240102030405.gz", "gp_dump_20240102030405.rpt"]),
                 instance(

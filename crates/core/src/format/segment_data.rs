@@ -154,6 +154,7 @@ mod tests {
             columns: columns.iter().map(|c| (*c).to_owned()).collect(),
             condition: None,
             form: Default::default(),
+            stream: None,
         }
     }
 

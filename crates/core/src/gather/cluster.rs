@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use crate::db::connect::{ConnectSpec, Login, Session, local_hosts};
 use crate::db::{self, catalog};
-use crate::words::cluster::{Cluster, HostName, Instance};
+use crate::words::cluster::{Cluster, HostName, Instance, Role};
 use crate::words::dialect::Dialect;
 use crate::words::environment::Environment;
+use crate::words::ids::{ContentId, DbId};
 use crate::words::limits::Limits;
 use crate::words::refusal::Refusal;
 
@@ -18,6 +19,8 @@ pub struct MasterAddress {
     pub login: Login,
     /// The name that our sessions have in `pg_stat_activity`.
     pub application_name: String,
+    /// Databases to ask about the server in, the first that lets us in.
+    pub maintenance: Vec<String>,
 }
 
 /// Deepest nesting of `include` in `postgresql.conf`, as in the original.
@@ -70,7 +73,37 @@ pub fn master_address(
             ..crate::cli::environment::login(environment)
         },
         application_name: application_name.to_owned(),
+        maintenance: vec!["template1".to_owned()],
     })
+}
+
+/// The address that `--through-master` goes to: as libpq finds it, no directory is looked into. `databases`: those that
+/// the run is about, should the role be let into no other.
+pub fn server_address(
+    environment: &Environment,
+    databases: &[String],
+    application_name: &str,
+    limits: Limits,
+) -> MasterAddress {
+    let port = environment.pg.port.unwrap_or(5432);
+    // One address, and the same for all: on another server at the same port would be other rows.
+    let mut hosts = match &environment.pg.host {
+        Some(host) => vec![host.clone()],
+        None => local_hosts(Path::new("/nonexistent"), "localhost", port),
+    };
+    hosts.truncate(1);
+    let usual = ["template1", "postgres"].map(str::to_owned);
+    let of_environment = environment.pg.database.iter();
+    MasterAddress {
+        hosts,
+        port,
+        login: Login {
+            limits,
+            ..crate::cli::environment::login(environment)
+        },
+        application_name: application_name.to_owned(),
+        maintenance: usual.iter().chain(of_environment).chain(databases).cloned().collect(),
+    }
 }
 
 impl MasterAddress {
@@ -90,6 +123,29 @@ impl MasterAddress {
     pub async fn open(&self, database: &str) -> Result<Session, db::Error> {
         Session::open(&self.spec(database)).await
     }
+
+    /// The same in a database that the run is not about, where there is one that lets us in.
+    pub async fn open_maintenance(&self) -> Result<Session, db::Error> {
+        let mut first = None;
+        for database in &self.maintenance {
+            match self.open(database).await {
+                Ok(session) => return Ok(session),
+                Err(error) => {
+                    // A server that is not there will not be there for another database.
+                    let may_be_the_database = matches!(&error, db::Error::Connect { is_answer: true, .. });
+                    first.get_or_insert(error);
+                    if !may_be_the_database {
+                        break;
+                    }
+                }
+            }
+        }
+        Err(first.unwrap_or_else(|| db::Error::Connect {
+            whom: format!("the master, port {}", self.port),
+            source: "no database is known".into(),
+            is_answer: false,
+        }))
+    }
 }
 
 /// The cluster behind a master.
@@ -97,15 +153,52 @@ impl MasterAddress {
 pub struct Surroundings {
     pub dialect: Dialect,
     pub cluster: Cluster,
+    /// Sessions on the master can have the same snapshot, rows of segments included.
+    pub shares_snapshots: bool,
 }
 
 /// Asks the master, in `template1`, what it is and which instances it has.
 pub async fn read_surroundings(address: &MasterAddress, own_host: &str) -> Result<Surroundings, db::Error> {
-    let session = address.open("template1").await?;
+    let session = address.open_maintenance().await?;
     let dialect = catalog::read_dialect(&session).await?;
     let cluster = catalog::read_cluster(&session, &dialect, own_host).await?;
     session.close().await;
-    Ok(Surroundings { dialect, cluster })
+    Ok(Surroundings {
+        shares_snapshots: dialect.shares_snapshots(),
+        dialect,
+        cluster,
+    })
+}
+
+/// Asks the server what it is and nothing else; its "cluster" is one stream. Files lie under `root` on this host.
+pub async fn read_server(address: &MasterAddress, own_host: &str, root: &Path) -> Result<Surroundings, db::Error> {
+    let session = address.open_maintenance().await?;
+    let mut dialect = catalog::read_dialect(&session).await?;
+    // Sessions are ordinary ones, wherever they are opened.
+    dialect.utility_setting = None;
+    // Whether the role may is known when it tries.
+    let shares_snapshots = dialect.shares_snapshots() && catalog::may_export_snapshots(&session).await?;
+    session.close().await;
+    Ok(Surroundings {
+        dialect,
+        cluster: streams(address, own_host, root, 1),
+        shares_snapshots,
+    })
+}
+
+/// So many connections to one address.
+pub fn streams(address: &MasterAddress, own_host: &str, root: &Path, connections: usize) -> Cluster {
+    let server = Instance {
+        dbid: DbId(1),
+        content: ContentId::MASTER,
+        role: Role::Primary,
+        up: true,
+        host: HostName(own_host.to_owned()),
+        address: HostName(address.hosts.first().cloned().unwrap_or_else(|| "localhost".to_owned())),
+        port: address.port,
+        data_dir: root.to_owned(),
+    };
+    Cluster::streams(server, connections)
 }
 
 impl Surroundings {
@@ -124,6 +217,7 @@ impl Surroundings {
         Surroundings {
             dialect,
             cluster: Cluster::single(server),
+            ..self
         }
     }
 }

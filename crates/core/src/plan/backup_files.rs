@@ -41,7 +41,7 @@ pub fn list(request: &DumpRequest, key: TimestampKey, cluster: &Cluster, chain: 
     let of_master = |name: String| format!("{host}:{}", master.join(name).display());
     let mut files = BackupFiles::default();
     for primary in cluster.primaries() {
-        let data_dir = match cluster.is_single_server() {
+        let data_dir = match cluster.is_one_place() {
             true => &request.master_data_dir,
             false => &primary.data_dir,
         };

@@ -2,6 +2,7 @@
 
 use crate::words::database::DatabaseEntry;
 use crate::words::refusal::Refusal;
+use crate::words::units::{bytes_text, duration_text};
 
 /// What was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -9,8 +10,18 @@ use crate::words::refusal::Refusal;
 pub enum Databases {
     /// As typed, in this order: a name may hold a comma, or be a list of the 4.3 kind.
     Named(Vec<String>),
-    /// `--all-databases`.
-    All,
+    /// `--all-databases`, without those of `--exclude-database`.
+    All { but: Vec<String> },
+}
+
+impl Databases {
+    /// The names that were typed.
+    pub fn named(&self) -> &[String] {
+        match self {
+            Databases::Named(names) => names,
+            Databases::All { .. } => &[],
+        }
+    }
 }
 
 /// Databases that belong to the monitoring of the server; it writes them anew by itself.
@@ -24,13 +35,14 @@ pub fn choose(asked: &Databases, existing: &[DatabaseEntry]) -> Result<Vec<Strin
     let exists = |name: &str| existing.iter().any(|database| database.name == name);
     let mut chosen: Vec<String> = Vec::new();
     match asked {
-        Databases::All => chosen.extend(
+        Databases::All { but } => chosen.extend(
             existing
                 .iter()
                 .filter(|database| {
                     !database.is_template
                         && database.allows_connections
                         && !OF_THE_SERVER.contains(&database.name.as_str())
+                        && !but.contains(&database.name)
                 })
                 .map(|database| database.name.clone()),
         ),
@@ -60,19 +72,37 @@ pub fn choose(asked: &Databases, existing: &[DatabaseEntry]) -> Result<Vec<Strin
     let mut seen = std::collections::BTreeSet::new();
     chosen.retain(|name| seen.insert(name.clone()));
     if chosen.is_empty() {
-        return Err(Refusal::known("There is no database to dump")
-            .with_hint("--all-databases leaves out templates, databases that allow no connections, and gpperfmon."));
+        return Err(Refusal::known("There is no database to dump").with_hint(
+            "--all-databases leaves out templates, databases that allow no connections, gpperfmon, and those of \
+                 --exclude-database.",
+        ));
     }
     Ok(chosen)
 }
 
+/// A database of a run of several that was dumped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DumpedDatabase {
+    pub key: String,
+    /// All that was asked for beside it was done too.
+    pub well: bool,
+    pub seconds: u64,
+    /// Of all files of the set, on all hosts.
+    pub bytes: u64,
+}
+
 /// One line per database when a run of several is over.
-pub fn outcome_line(database: &str, dumped: Option<(&str, bool)>) -> String {
-    match dumped {
-        Some((key, true)) => format!("Database {database}: dumped, timestamp key {key}"),
-        Some((key, false)) => format!("Database {database}: dumped with warnings, timestamp key {key}"),
-        None => format!("Database {database}: NOT dumped"),
-    }
+pub fn outcome_line(database: &str, dumped: Option<&DumpedDatabase>) -> String {
+    let Some(dumped) = dumped else {
+        return format!("Database {database}: NOT dumped");
+    };
+    let how = if dumped.well { "dumped" } else { "dumped with warnings" };
+    format!(
+        "Database {database}: {how}, timestamp key {}, in {}, {}",
+        dumped.key,
+        duration_text(dumped.seconds),
+        bytes_text(dumped.bytes)
+    )
 }
 
 #[cfg(test)]
@@ -124,7 +154,11 @@ mod tests {
     #[test]
     fn all_databases_are_those_that_people_fill() {
         let existing = server(&["a", "closed", "gpperfmon", "postgres", "template0", "template1"]);
-        assert_eq!(choose(&Databases::All, &existing).unwrap(), ["a", "postgres"]);
-        assert!(choose(&Databases::All, &server(&["template1"])).is_err());
+        let all = |but: &[&str]| Databases::All {
+            but: but.iter().map(|&name| name.to_owned()).collect(),
+        };
+        assert_eq!(choose(&all(&[]), &existing).unwrap(), ["a", "postgres"]);
+        assert_eq!(choose(&all(&["postgres", "nosuch"]), &existing).unwrap(), ["a"]);
+        assert!(choose(&all(&[]), &server(&["template1"])).is_err());
     }
 }

@@ -49,11 +49,22 @@ pub struct DumpRequest {
     pub cut_timeout: Duration,
     /// Directory of the program on other hosts, absolute; `None`: where it lies here.
     pub remote_bin: Option<PathBuf>,
+    /// `--through-master`: one address and nothing else of the cluster.
+    pub through_master: Option<ThroughMaster>,
     /// The longest waits.
     pub limits: Limits,
     /// The command line, joined by blanks: for the report and the history row.
     pub options_text: String,
     pub verbosity: Verbosity,
+}
+
+/// What a dump through the master is asked beside that.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThroughMaster {
+    /// `--jobs`; `None`: as many as the server's snapshots allow, up to a few.
+    pub connections: Option<usize>,
+    /// `-h` was typed: that the history could not be written is worth an exit status.
+    pub history_asked: bool,
 }
 
 /// How the SQL of a set is written.

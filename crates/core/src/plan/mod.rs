@@ -14,5 +14,6 @@ pub mod restore;
 pub mod restore_request;
 pub mod retention;
 pub mod set_list;
+pub mod streams;
 pub mod translate;
 pub mod verify;

@@ -58,6 +58,13 @@ impl DumpSet {
         self.segments.iter().map(|s| s.content).collect()
     }
 
+    /// It was read through the master: its "segments" are connections, and each table is whole in one file.
+    pub fn is_streams(&self) -> bool {
+        self.manifest
+            .as_ref()
+            .is_some_and(|manifest| manifest.streams.is_some())
+    }
+
     /// How rows of hashed tables were spread.
     pub fn hash_family(&self) -> HashFamily {
         // Without a manifest it is a set of the originals, and those ended with Greenplum 5.
@@ -187,6 +194,7 @@ pub(crate) mod test_sets {
             started: String::new(),
             ended: String::new(),
             consistency: Consistency::default(),
+            streams: None,
             instances: Vec::<InstanceFiles>::new(),
             tables,
             external: None,

@@ -91,6 +91,8 @@ pub struct RestoreRequest {
     pub parallel: usize,
     /// Directory of the program on other hosts, absolute; `None`: where it lies here.
     pub remote_bin: Option<PathBuf>,
+    /// `--through-master`: one address and nothing else of the cluster.
+    pub through_master: bool,
     /// The longest waits.
     pub limits: Limits,
     /// The command line, joined by blanks.

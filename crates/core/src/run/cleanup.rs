@@ -127,7 +127,7 @@ async fn remove(
 /// One task for each root of each host; segments that share one need only one.
 fn tasks_for(request: &DumpRequest, cluster: &Cluster, date: DumpDate) -> BTreeMap<HostName, Vec<HostTask>> {
     let mut tasks: BTreeMap<HostName, Vec<HostTask>> = BTreeMap::new();
-    if cluster.is_single_server() {
+    if cluster.is_one_place() {
         return tasks;
     }
     for primary in cluster.primaries() {

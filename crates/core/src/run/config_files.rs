@@ -105,7 +105,7 @@ fn note(
 
 /// Debian keeps configuration in `/etc`. Where that cannot be asked, what lies in the data directory is all.
 async fn configuration_elsewhere(address: &MasterAddress) -> Vec<PathBuf> {
-    let Ok(session) = address.open("template1").await else {
+    let Ok(session) = address.open_maintenance().await else {
         return Vec::new();
     };
     let files = catalog::read_configuration_files(&session).await.unwrap_or_default();

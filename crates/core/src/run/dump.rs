@@ -13,8 +13,11 @@ use crate::db::catalog;
 use crate::format::report::BackupType;
 use crate::format::run_report::{DatabaseDump, DumpBody};
 use crate::gather::chain;
-use crate::gather::cluster::{MasterAddress, Surroundings, launcher, master_address, read_surroundings};
+use crate::gather::cluster::{
+    MasterAddress, Surroundings, launcher, master_address, read_server, read_surroundings, server_address, streams,
+};
 use crate::plan::backup_files::{self, FullSet};
+use crate::plan::databases::{Databases, DumpedDatabase};
 use crate::plan::dump_request::{DumpRequest, RowStyle};
 use crate::plan::filter::TableFilter;
 use crate::plan::{self, databases};
@@ -41,11 +44,12 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
     let Telling { told, board } = told;
-    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?;
+    let address = match &request.through_master {
+        Some(_) => server_address(environment, request.databases.named(), PROGRAM, request.limits),
+        None => master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?,
+    };
     let gather = async {
-        let surroundings = read_surroundings(&address, &environment.host_full)
-            .await
-            .map_err(|error| refusal_of(&error))?;
+        let surroundings = surroundings(environment, request, &address).await?;
         let databases = match request.chores.is_cleanup_only() {
             true => Vec::new(),
             false => choose_databases(&address, request).await?,
@@ -114,6 +118,35 @@ pub async fn run(
         }
     }
     Ok(exit)
+}
+
+async fn surroundings(
+    environment: &Environment,
+    request: &DumpRequest,
+    address: &MasterAddress,
+) -> Result<Surroundings, Refusal> {
+    let own_host = &environment.host_full;
+    let Some(through) = &request.through_master else {
+        let around = read_surroundings(address, own_host).await;
+        return around.map_err(|error| refusal_of(&error));
+    };
+    let root = &request.master_data_dir;
+    let mut around = read_server(address, own_host, root)
+        .await
+        .map_err(|error| refusal_of(&error))?;
+    let connections = plan::streams::connections(around.shares_snapshots, through.connections);
+    around.cluster = streams(address, own_host, root, connections);
+    info!(
+        "Going through the master alone: {}:{}, {connections} connection(s), {}",
+        around.cluster.master().address,
+        around.cluster.master().port,
+        match (around.shares_snapshots, connections) {
+            (true, _) => "one snapshot",
+            (false, 1) => "one transaction, because the server shares no snapshots",
+            (false, _) => "each with a snapshot of its own, because the server shares none",
+        }
+    );
+    Ok(around)
 }
 
 /// What every database of a run is dumped with.
@@ -248,9 +281,14 @@ impl Run<'_> {
         }
         let mut worst = Exit::Ok;
         for (database, end) in databases.iter().zip(&ends) {
-            let key = end.as_ref().map(|end| end.key.to_string());
             let exit = end.as_ref().map_or(Exit::Failed, |end| end.exit);
-            let line = databases::outcome_line(database, key.as_deref().map(|key| (key, exit == Exit::Ok)));
+            let dumped = end.as_ref().map(|end| DumpedDatabase {
+                key: end.key.to_string(),
+                well: exit == Exit::Ok,
+                seconds: end.record.manifest.seconds(),
+                bytes: end.record.manifest.bytes(),
+            });
+            let line = databases::outcome_line(database, dumped.as_ref());
             match exit {
                 Exit::Ok => info!("{line}"),
                 Exit::Warnings => warn!("{line}"),
@@ -373,11 +411,19 @@ impl Run<'_> {
 
 /// All databases must be there before the first is dumped.
 async fn choose_databases(address: &MasterAddress, request: &DumpRequest) -> Result<Vec<String>, Refusal> {
-    let session = address.open("template1").await.map_err(|error| refusal_of(&error))?;
+    let session = address.open_maintenance().await.map_err(|error| refusal_of(&error))?;
     let existing = catalog::read_databases(&session)
         .await
         .map_err(|error| refusal_of(&error))?;
     session.close().await;
+    if let Databases::All { but } = &request.databases {
+        for name in but
+            .iter()
+            .filter(|&name| existing.iter().all(|database| database.name != *name))
+        {
+            warn!("Database {name} of --exclude-database does not exist");
+        }
+    }
     let chosen = databases::choose(&request.databases, &existing)?;
     if chosen.len() > 1 && request.key.is_some() {
         // A list of the 4.3 kind is seen to be one only here.

@@ -11,11 +11,13 @@ mod files;
 mod globals;
 mod increment;
 mod prepare;
+mod rights;
 mod rollback;
 mod selection;
 mod snapshot;
 mod states;
 mod statistics;
+mod streams;
 mod vacuum;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use tracing::info;
 use super::dump_lines::{self, EngineArguments};
 use super::set_record::SetRecord;
 use super::{interrupted, refusal_of};
+use crate::db::rights::Unreadable;
 use crate::db::{Session, catalog, table_states};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::master_files::{MasterFiles, MasterTexts};
@@ -37,6 +40,7 @@ use crate::plan::incremental::base::Base;
 use crate::plan::mail::MailFacts;
 use crate::store::data_file::write_small_file;
 use crate::store::pipe::GiveUpOnDrop;
+use crate::words::dialect::HashFamily;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
@@ -137,6 +141,8 @@ struct Sessions {
     barrier: Session,
     /// With `--external`: they let the segments write rows away.
     writers: Vec<Session>,
+    /// What the role may not read, of a dump through the master.
+    unreadable: Vec<Unreadable>,
 }
 
 impl Sessions {
@@ -148,9 +154,12 @@ impl Sessions {
                 .await
                 .map_err(|error| refusal_of(&error))
         };
+        let (snapshot, barrier) = (open().await?, open().await?);
+        let unreadable = rights::read(context, &barrier).await;
         Ok(Sessions {
-            snapshot: open().await?,
-            barrier: open().await?,
+            snapshot,
+            unreadable: unreadable.map_err(|error| refusal_of(&error))?,
+            barrier,
             writers: external::open_writers(context).await?,
         })
     }
@@ -179,6 +188,11 @@ async fn dump(
 ) -> Result<Dumped, Refusal> {
     let started = chrono::Local::now().to_rfc3339();
     selection::check_schemas(context, &sessions.barrier).await?;
+    rights::check_pg_dump(context).await?;
+    if !sessions.unreadable.is_empty() {
+        let selection = selection::select(context, &sessions.barrier).await?;
+        rights::check(context, sessions, &selection)?;
+    }
     let directories = prepare::prepare_directories(context, fleet).await?;
     let selection = selection::configure(context, &sessions.barrier).await?;
     prepare::check_disk_space(context, sessions, &directories, &selection).await?;
@@ -202,7 +216,7 @@ async fn dump(
         None => return Ok(after::failed(context, fleet, &names, &directories).await),
     };
     // DDL is read and split while the rows are copied.
-    let ddl = ddl::make_ddl(context, &sessions.snapshot, &cut.tables, cut.pg_dump, &database);
+    let ddl = ddl::make_ddl(context, sessions, &cut.tables, cut.pg_dump, &database);
     tokio::pin!(ddl);
     let mut texts = None;
     context.board.begin(Figures {
@@ -257,9 +271,15 @@ async fn dump(
                 .map_err(|error| refusal_of(&error))?;
             let states = states::read(context, snapshot, &cut.tables.relations, &parents, cut.counts).await?;
             // No increment goes on from rows that are not in files.
-            let mut files = match context.request.external {
-                None => files::state_files(&states),
-                Some(_) => Vec::new(),
+            let mut files = match &states {
+                _ if context.request.external.is_some() => Vec::new(),
+                Some(states) => files::state_files(states),
+                None => {
+                    info!(
+                        "No increments can go on this set: what changed of append-optimized tables is not to be read"
+                    );
+                    Vec::new()
+                }
             };
             files.extend(selection::list_files(context, &cut.tables.selection)?);
             files
@@ -311,7 +331,11 @@ async fn dump(
             banner: dialect.banner.clone(),
             pg_version: dialect.pg_version,
             product: dialect.product,
-            hash_family: dialect.hash_family(),
+            // Where rows lay is not known of a set that was read through the master.
+            hash_family: match context.surroundings.cluster.is_streams() {
+                true => HashFamily::None,
+                false => dialect.hash_family(),
+            },
         },
         compression: names.compression,
         naming: names.naming,
@@ -324,8 +348,9 @@ async fn dump(
         started,
         ended: chrono::Local::now().to_rfc3339(),
         consistency: cut.consistency.clone(),
+        streams: streams::of_manifest(context, &cut.consistency),
         instances: files::instance_files(context, fleet, &directories, master_stamps),
-        tables: files::table_facts(&cut.dumped, &fleet.totals),
+        tables: files::table_facts(context, &cut.dumped, &fleet.totals),
         secrets_in_definitions: external::secrets_in_definitions(&sessions.barrier).await?,
         external: written,
     };
@@ -375,7 +400,7 @@ async fn write_master_files(
 async fn check_roles(context: &DumpContext<'_>, sessions: &Sessions) -> Result<(), Refusal> {
     let around = context.surroundings;
     // Rows that come through the master stand and fall with its transaction.
-    if context.request.external.is_some() {
+    if context.request.external.is_some() || around.cluster.is_streams() {
         return Ok(());
     }
     // The barrier, not the snapshot: that one shows the cluster as it was.

@@ -43,7 +43,7 @@ use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
 use crate::format::report::BackupType;
 use crate::format::run_report::RestoreBody;
-use crate::gather::cluster::{master_address, read_surroundings};
+use crate::gather::cluster::{master_address, read_server, read_surroundings, server_address, streams};
 use crate::gather::dump_set;
 use crate::plan::restore::DataFile;
 use crate::plan::restore_request::{RestoreRequest, WhichSet};
@@ -108,10 +108,16 @@ where
     if request.verify {
         return verify::verify(environment, request, &questions.choose, told).await;
     }
-    let address = master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?;
-    let mut around = read_surroundings(&address, &environment.host_full)
-        .await
-        .map_err(|error| refusal_of(&error))?;
+    let own_host = &environment.host_full;
+    let address = match request.through_master {
+        true => server_address(environment, &[], PROGRAM, request.limits),
+        false => master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?,
+    };
+    let mut around = match request.through_master {
+        true => read_server(&address, own_host, &request.master_data_dir).await,
+        false => read_surroundings(&address, own_host).await,
+    }
+    .map_err(|error| refusal_of(&error))?;
     let at_place;
     let (request, key) = match &request.which {
         WhichSet::Remote(place) => {
@@ -144,6 +150,10 @@ where
         false => dump_set::read_dump_set(root, &request.prefix, key)?,
     };
     told::of_set(told, &set, std::iter::empty());
+    if request.through_master {
+        // A connection for each of its files, wherever they were written.
+        around.cluster = streams(&address, own_host, &request.master_data_dir, set.segments.len());
+    }
     if request.list_tables {
         told.listed = list_tables(&set)?;
         return Ok(Exit::Ok);
@@ -225,7 +235,7 @@ where
     C: AsyncFn() -> Result<bool, Refusal>,
 {
     let request = scene.request;
-    let maintenance = scene.open("template1").await?;
+    let maintenance = scene.open_maintenance().await?;
     let exists = scene.database_exists(&maintenance).await?;
     scene.created = !exists;
     if !exists && !request.recreate && request.redirect.is_none() {

@@ -3,7 +3,9 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
+use super::process::{self, Invocation, Output};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
@@ -25,6 +27,8 @@ pub struct PgDump {
     pub encoding: Option<String>,
     /// A snapshot exported by another session.
     pub snapshot: Option<String>,
+    /// Patterns of tables and sequences that it shall not touch.
+    pub left_out: Vec<String>,
     /// Further options, such as `--no-owner`; every version knows them.
     pub options: Vec<&'static str>,
     /// By this name the session is found in `pg_stat_activity`.
@@ -68,6 +72,21 @@ pub fn find_program(name: &'static str, gphome: Option<&Path>, path: &[PathBuf])
     })
 }
 
+/// Whether this pg_dump writes what only Greenplum has: that of PostgreSQL reads such a server too, and leaves out how
+/// tables are distributed.
+pub async fn knows_greenplum(program: &Path, libraries: Option<&Path>) -> Result<bool, process::Error> {
+    let mut invocation = Invocation::new(program, ["--help".into()]);
+    invocation.output = Output::Keep(1 << 20);
+    invocation.time_limit = Some(HELP_LIMIT);
+    if let Some(libraries) = libraries {
+        invocation.variables.push(("LD_LIBRARY_PATH", libraries.into()));
+    }
+    let help = invocation.run().await?;
+    Ok(String::from_utf8_lossy(&help).contains("--gp-syntax"))
+}
+
+const HELP_LIMIT: Duration = Duration::from_secs(20);
+
 impl PgDump {
     /// The arguments behind the program's name. No password is ever among them.
     pub fn argv(&self) -> Vec<OsString> {
@@ -79,6 +98,9 @@ impl PgDump {
             words.extend(["-E".into(), OsString::from(encoding)]);
         }
         words.extend(self.options.iter().map(OsString::from));
+        for pattern in &self.left_out {
+            words.push(format!("--exclude-table={pattern}").into());
+        }
         if let Some(snapshot) = &self.snapshot {
             words.push(format!("--snapshot={snapshot}").into());
         }
@@ -269,6 +291,7 @@ mod tests {
             database: database.to_owned(),
             encoding: Some("UTF8".to_owned()),
             snapshot: None,
+            left_out: Vec::new(),
             options: vec!["--no-owner"],
             application_name: "a".to_owned(),
         };

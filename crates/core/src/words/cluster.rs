@@ -86,8 +86,18 @@ pub struct Cluster {
     master: Instance,
     primaries: Vec<Instance>,
     has_mirrors: bool,
-    /// True when one plain PostgreSQL server plays master and segment in one.
-    single_server: bool,
+    shape: Shape,
+}
+
+/// What the primaries of a cluster are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+enum Shape {
+    /// Servers of their own.
+    Segments,
+    /// One plain PostgreSQL server plays master and segment in one.
+    SingleServer,
+    /// Connections to the master: nothing else of the cluster is known, and nothing else is asked.
+    Streams,
 }
 
 impl Cluster {
@@ -121,7 +131,7 @@ impl Cluster {
             master,
             primaries,
             has_mirrors,
-            single_server: false,
+            shape: Shape::Segments,
         })
     }
 
@@ -142,7 +152,28 @@ impl Cluster {
             master,
             primaries: vec![segment],
             has_mirrors: false,
-            single_server: true,
+            shape: Shape::SingleServer,
+        }
+    }
+
+    /// One address, whatever is behind it: each "segment" (contents from 0 on) is a connection to it and a file on this
+    /// host. `server.host` is this host, `server.address` the server's, `server.data_dir` where the files go.
+    pub fn streams(server: Instance, connections: usize) -> Self {
+        let part = |number: usize| {
+            let content = i32::try_from(number).unwrap_or(i32::MAX - 2) - 1;
+            Instance {
+                dbid: DbId(content + 2),
+                content: ContentId(content),
+                role: Role::Primary,
+                up: true,
+                ..server.clone()
+            }
+        };
+        Cluster {
+            master: part(0),
+            primaries: (1..=connections.max(1)).map(part).collect(),
+            has_mirrors: false,
+            shape: Shape::Streams,
         }
     }
 
@@ -195,7 +226,17 @@ impl Cluster {
     }
 
     pub fn is_single_server(&self) -> bool {
-        self.single_server
+        self.shape == Shape::SingleServer
+    }
+
+    /// All files lie where those of the master lie.
+    pub fn is_one_place(&self) -> bool {
+        self.shape != Shape::Segments
+    }
+
+    /// The "segments" are connections to the master ([`Cluster::streams`]).
+    pub fn is_streams(&self) -> bool {
+        self.shape == Shape::Streams
     }
 }
 
@@ -228,6 +269,20 @@ mod tests {
         assert_eq!(cluster.primaries().iter().map(|i| i.dbid.0).collect::<Vec<_>>(), [2, 5]);
         assert_eq!(cluster.fault_tolerance(), FaultTolerance::Mirrors);
         assert_eq!(cluster.hosts().len(), 2);
+    }
+
+    #[test]
+    fn streams_are_segments_at_the_address_of_the_master() {
+        let server = Instance {
+            address: HostName("db.example".into()),
+            ..instance(1, -1, Role::Primary, "here")
+        };
+        let cluster = Cluster::streams(server, 2);
+        assert!(cluster.is_streams() && !cluster.is_single_server());
+        let ids: Vec<(i32, i32)> = cluster.instances().map(|i| (i.content.0, i.dbid.0)).collect();
+        assert_eq!(ids, [(-1, 1), (0, 2), (1, 3)]);
+        assert_eq!(cluster.hosts().len(), 1);
+        assert!(cluster.instances().all(|i| i.address.0 == "db.example"));
     }
 
     #[test]

@@ -102,6 +102,31 @@ impl Dialect {
         self.pg_version.0 >= 90200
     }
 
+    /// A snapshot that one session of the master exports shows the rows of all segments as they were then.
+    ///
+    /// Greenplum exports the distributed snapshot along since 6.21; before that a session that takes the name has the
+    /// master's own snapshot and, on the segments, another one.
+    pub fn shares_snapshots(&self) -> bool {
+        if !self.can_export_snapshot() {
+            return false;
+        }
+        match (self.product, self.topology) {
+            (Product::Postgres, topology) => topology == TopologySource::SingleServer,
+            // Nobody has tried.
+            (Product::Cloudberry, _) => false,
+            (Product::Greenplum, _) => self.greenplum_version().is_some_and(|version| version >= (6, 21)),
+        }
+    }
+
+    /// From `(Greenplum Database 6.24.3 build ...)`.
+    fn greenplum_version(&self) -> Option<(u32, u32)> {
+        let (_, rest) = self.banner.split_once("Greenplum Database ")?;
+        let mut numbers = rest
+            .split(|c: char| !c.is_ascii_digit())
+            .map(|digits| digits.parse().ok());
+        Some((numbers.next()??, numbers.next()??))
+    }
+
     /// The server knows `lock_timeout`.
     pub fn has_lock_timeout(&self) -> bool {
         self.pg_version.0 >= 90300
@@ -170,5 +195,51 @@ impl fmt::Display for PgVersion {
         } else {
             write!(f, "{}.{}.{}", self.0 / 10_000, self.0 / 100 % 100, self.0 % 100)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn snapshots_are_shared_where_the_segments_follow() {
+        let dialect = |product, banner: &str, version, topology| Dialect {
+            product,
+            banner: banner.to_owned(),
+            pg_version: PgVersion(version),
+            utility_setting: None,
+            topology,
+            partitions: PartitionCatalog::None,
+            distribution: DistributionCatalog::None,
+            has_relstorage: false,
+            has_appendonly: false,
+            has_last_operation: false,
+        };
+        let greenplum = |banner: &str, version| {
+            dialect(Product::Greenplum, banner, version, TopologySource::DatadirColumn).shares_snapshots()
+        };
+        assert!(greenplum(
+            "PostgreSQL 9.4.26 (Greenplum Database 6.24.3 build x) on y",
+            90426
+        ));
+        assert!(greenplum("PostgreSQL 9.4.26 (Greenplum Database 6.21.0) on y", 90426));
+        assert!(!greenplum(
+            "PostgreSQL 9.4.26 (Greenplum Database 6.20.3 build x) on y",
+            90426
+        ));
+        assert!(!greenplum(
+            "PostgreSQL 8.3.23 (Greenplum Database 5.9.0 build x) on y",
+            80323
+        ));
+        assert!(greenplum(
+            "PostgreSQL 12.12 (Greenplum Database 7.1.0 build x) on y",
+            120012
+        ));
+        assert!(!greenplum("PostgreSQL 9.4.26 (Something else)", 90426));
+        let plain = |version, topology| dialect(Product::Postgres, "", version, topology).shares_snapshots();
+        assert!(plain(150018, TopologySource::SingleServer));
+        assert!(!plain(150018, TopologySource::DatadirColumn));
+        assert!(!plain(90100, TopologySource::SingleServer));
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cluster::Instance;
 use super::dialect::Dialect;
+use super::ids::ContentId;
 use super::layout::{InstanceId, SetNames};
 use super::names::QualifiedName;
 use super::relation::InsertShape;
@@ -38,6 +39,10 @@ pub struct TableJob {
     pub condition: Option<String>,
     #[serde(default, skip_serializing_if = "RowForm::is_copy")]
     pub form: RowForm,
+    /// When the "segments" are connections to the master: the one that copies this table. The files of the others hold an
+    /// empty block, so that every file of every set has the same tables.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream: Option<ContentId>,
 }
 
 /// How the rows of a table stand in a data file.

@@ -26,12 +26,13 @@ use crate::store::data_file::{self, DataFile, PartialFile};
 use crate::store::pipe::GiveUp;
 use crate::words::job::{RowForm, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
-use crate::words::names::QualifiedName;
+use crate::words::names::{QualifiedName, quote_literal};
 
 /// What the master tells all segments of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    OpenSnapshot,
+    /// With the name of one to be taken over, or a new one.
+    OpenSnapshot(Option<String>),
     /// About these tables.
     ReadStates(Arc<StatesAsked>, Arc<HashSet<QualifiedName>>),
     /// With tables to be copied behind those that are known.
@@ -130,16 +131,21 @@ impl SegmentDump {
             dialect.snapshot_isolation()
         );
         session.run(&begin, "opening the transaction").await?;
-        let names: Vec<_> = self.tables.iter().map(|table| table.name.clone()).collect();
+        let own = self.tables.iter().filter(|table| self.is_mine(table));
+        let names: Vec<_> = own.map(|table| table.name.clone()).collect();
         limit_lock_wait(session, &dialect, Duration::from_secs(self.start.lock_wait_seconds)).await?;
         lock_tables(session, &dialect, &names, LockMode::AccessShare).await?;
         limit_lock_wait(session, &dialect, Duration::ZERO).await?;
         let _ = self.events.send(Event::Ready { content }).await;
 
-        let Some(Step::OpenSnapshot) = self.steps.recv().await else {
+        let Some(Step::OpenSnapshot(exported)) = self.steps.recv().await else {
             return Err(Error::Cancelled);
         };
         // LOCK takes no snapshot; the first query does, and it holds for the rest of the transaction.
+        if let Some(name) = exported {
+            let take = format!("SET TRANSACTION SNAPSHOT {}", quote_literal(&name));
+            session.run(&take, "taking over the snapshot").await?;
+        }
         let lsn = self.open_snapshot(session).await?;
         let _ = self.events.send(Event::SnapshotOpen { content }).await;
 
@@ -148,7 +154,7 @@ impl SegmentDump {
             match self.steps.recv().await {
                 Some(Step::ReadStates(asked, tables)) => heap = self.tell_states(session, &asked, lsn, &tables).await?,
                 Some(Step::CopyData(more)) => return self.copy_tables(session, &encoding, &more, heap).await,
-                Some(Step::OpenSnapshot) | None => return Err(Error::Cancelled),
+                Some(Step::OpenSnapshot(_)) | None => return Err(Error::Cancelled),
             }
         }
     }
@@ -236,7 +242,10 @@ impl SegmentDump {
             file.write(&segment_data::block_head_in(table, &self.start.names_in)?)
                 .await?;
             let mut inserts = self.insert_writer(table)?;
-            let totals = copy_table(session, encoding, table, &mut inserts, &mut file, &mut progress).await?;
+            let totals = match self.is_mine(table) {
+                true => copy_table(session, encoding, table, &mut inserts, &mut file, &mut progress).await?,
+                false => TableTotals::default(),
+            };
             file.write(segment_data::block_end(table)).await?;
             file.end_block(table.name.clone(), totals).await?;
             self.add_totals(at, totals);
@@ -277,10 +286,18 @@ impl SegmentDump {
         sums[table].bytes += totals.bytes;
     }
 
+    /// A segment has a part of every table, a stream all of some.
+    fn is_mine(&self, table: &TableJob) -> bool {
+        self.start.stream_hosts.is_none() || table.stream == Some(self.segment.instance.content)
+    }
+
     fn connect_spec(&self) -> ConnectSpec {
         let instance = &self.segment.instance;
         ConnectSpec {
-            hosts: local_hosts(&instance.data_dir, &instance.address.0, instance.port),
+            hosts: match &self.start.stream_hosts {
+                None => local_hosts(&instance.data_dir, &instance.address.0, instance.port),
+                Some(hosts) => hosts.clone(),
+            },
             port: instance.port,
             database: self.start.login.database.clone(),
             login: Login {
@@ -289,7 +306,14 @@ impl SegmentDump {
             },
             utility_setting: self.start.dialect.utility_setting.clone(),
             application_name: "gpcrondump".to_owned(),
-            whom: instance.to_string(),
+            whom: match &self.start.stream_hosts {
+                None => instance.to_string(),
+                Some(_) => format!(
+                    "the master, connection {}, port {}",
+                    instance.content.0 + 1,
+                    instance.port
+                ),
+            },
         }
     }
 }

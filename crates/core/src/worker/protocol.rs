@@ -22,7 +22,7 @@ use crate::words::limits::Limits;
 use crate::words::names::QualifiedName;
 
 /// Raised when a message changes its meaning; a worker of another number is refused.
-pub const PROTOCOL: u32 = 3;
+pub const PROTOCOL: u32 = 4;
 
 /// The hidden first word of the command line that makes the program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";
@@ -51,7 +51,10 @@ pub enum Request {
     StartDump(DumpStart),
     Tables(Vec<TableJob>),
     TablesEnd,
-    OpenSnapshots,
+    /// Take the snapshots; those of streams may be one that the master's session has exported.
+    OpenSnapshots {
+        exported: Option<String>,
+    },
     /// Tables that the next `ReadStates` is about.
     StatesOf(Vec<QualifiedName>),
     /// Tell, from the snapshots, in what state those tables are. Answered by [`Event::States`] of every segment.
@@ -101,6 +104,9 @@ pub struct DumpStart {
     pub heap_states: bool,
     /// Longest wait for the locks on one segment, in seconds.
     pub lock_wait_seconds: u64,
+    /// The "segments" are connections to the master: each copies the tables that name it, at these addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stream_hosts: Option<Vec<String>>,
 }
 
 /// What a dump wants to know of the tables on the segments, for the increments that come after it.

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -37,6 +37,9 @@ pub struct RestoreStart {
     /// Tables, as `schema.table`, that `only` of a file can refer to.
     #[serde(default)]
     pub choices: Vec<Vec<String>>,
+    /// Most files loaded at the same time; `None`: all.
+    #[serde(default)]
+    pub at_once: Option<usize>,
     /// Rows go to the table of the same name in this schema.
     #[serde(default)]
     pub schema: Option<String>,
@@ -154,11 +157,17 @@ pub async fn run(start: RestoreStart, login: &Login, events: &mpsc::Sender<Event
         cancels: Cancels::default(),
     });
     let mut tasks = JoinSet::new();
+    let turns = Arc::new(Semaphore::new(shared.start.at_once.unwrap_or(Semaphore::MAX_PERMITS)));
     for (content, files) in of_content {
-        let (shared, cancel) = (Arc::clone(&shared), cancel.clone());
+        let (shared, cancel, turns) = (Arc::clone(&shared), cancel.clone(), Arc::clone(&turns));
         tasks.spawn(async move {
+            let load = async {
+                // Never closed, so it is always had.
+                let _turn = turns.acquire().await;
+                load_content(&shared, content, files).await
+            };
             let event = tokio::select! {
-                event = load_content(&shared, content, files) => event,
+                event = load => event,
                 () = cancel.cancelled() => RestoreEvent::Failed {
                     content,
                     message: "the restore was stopped".to_owned(),

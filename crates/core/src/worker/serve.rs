@@ -143,7 +143,7 @@ impl Worker {
                     dump.start_segments(&self.login, &self.events);
                 }
             }
-            Request::OpenSnapshots => self.step(Step::OpenSnapshot).await,
+            Request::OpenSnapshots { exported } => self.step(Step::OpenSnapshot(exported)).await,
             Request::StatesOf(tables) => {
                 if let Some(dump) = &mut self.dump {
                     dump.states_of.extend(tables);

@@ -8,6 +8,7 @@ use super::GROUPS;
 #[rustfmt::skip]
 const TESTED: &[(&str, &str)] = &[
     ("-x", "several_databases::each_database_becomes_a_set_with_a_key_of_its_own"),
+    ("--exclude-database", "several_databases::a_database_that_fails_does_not_stop_the_others"),
     ("--all-databases", "several_databases::a_database_that_fails_does_not_stop_the_others"),
     ("-s", "filters::schemas_come_with_all_they_hold_and_need"),
     ("--schema-file", "dump_options::schemas_are_chosen_by_word_and_by_file"),
@@ -56,6 +57,8 @@ const TESTED: &[(&str, &str)] = &[
     ("-r", "around_dump::a_failed_dump_is_taken_back_on_every_host_and_nothing_else_is"),
     ("-H", "dump_options::the_data_directory_can_be_named_and_files_and_history_be_as_wanted"),
     ("-h", "dump_options::the_data_directory_can_be_named_and_files_and_history_be_as_wanted"),
+    ("--through-master", "through_master::a_role_that_only_reads_saves_all_of_a_plain_server"),
+    ("--jobs", "through_master::a_role_that_only_reads_saves_all_of_a_plain_server"),
     ("-R", "around_dump::the_program_of_r_runs_once_with_its_arguments_and_its_status_counts"),
     ("--email-file", "around_dump::mails_are_sent_for_good_and_for_failed_dumps"),
     ("-a", "dump_restore_cluster::the_console_says_what_the_originals_said_in_their_order"),

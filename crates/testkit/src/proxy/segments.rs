@@ -58,6 +58,33 @@ impl Segment {
         self.wire.send(&Message::query(sql)).await
     }
 
+    /// Runs a COPY TO STDOUT and passes its rows on; how many there were.
+    pub(super) async fn copy_out(
+        &mut self,
+        sql: &str,
+        master_in_transaction: bool,
+        client: &mut Wire,
+    ) -> io::Result<u64> {
+        self.ask(sql, master_in_transaction).await?;
+        let mut rows = 0;
+        loop {
+            let message = self.wire.expect().await?;
+            match message.tag() {
+                b'd' => {
+                    rows += 1;
+                    client.send(&message).await?;
+                }
+                // The client has begun to read: it learns of this by the end of the connection.
+                b'E' => return Err(io::Error::other(message.string(3))),
+                b'Z' => {
+                    self.in_transaction = message.body() != b"I";
+                    return Ok(rows);
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Reads until the segment is ready for the next query.
     pub(super) async fn answer(&mut self) -> io::Result<Answer> {
         let mut answer = Answer::default();

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::copy::CopyIn;
 use super::segments::{self, Answer, Segment};
-use super::statement::{Dispatched, dispatched, is_copy_from_stdin};
+use super::statement::{Dispatched, dispatched, is_copy_from_stdin, is_copy_to_stdout};
 use super::wire::{Message, Wire};
 
 struct Session<'a> {
@@ -112,6 +112,9 @@ impl Session<'_> {
             b'G' if !self.shared.segments.is_empty() && is_copy_from_stdin(&self.running) => {
                 self.owed -= self.syncs_since_bind;
                 return self.begin_copy(message).await;
+            }
+            b'c' if !self.shared.segments.is_empty() && is_copy_to_stdout(&self.running) => {
+                return self.gather_copy(message).await;
             }
             b'C' => {
                 if let Some(answer) = self.copied.take() {
@@ -244,6 +247,21 @@ impl Session<'_> {
             self.master.send(&Message::new(b'S', b"")).await?;
         }
         Ok(())
+    }
+
+    /// The master is at the end of its own rows: those of the segments follow.
+    async fn gather_copy(&mut self, end: Message) -> io::Result<()> {
+        if let Err(error) = self.open_segments().await {
+            return Err(io::Error::other(error.string(3)));
+        }
+        let mut rows = 0;
+        for segment in &mut self.segments {
+            rows += segment
+                .copy_out(&self.running, self.in_transaction, self.client)
+                .await?;
+        }
+        self.copied = Some(Answer { error: None, rows });
+        self.client.send(&end).await
     }
 
     async fn take_copy_data(&mut self, message: Message) -> io::Result<()> {

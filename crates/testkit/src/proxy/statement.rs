@@ -32,6 +32,13 @@ pub(super) fn is_copy_from_stdin(query: &str) -> bool {
     words(statement, 1) == ["COPY"] && upper.contains("FROM STDIN")
 }
 
+/// `COPY ... TO STDOUT`: rows come from the segments.
+pub(super) fn is_copy_to_stdout(query: &str) -> bool {
+    let statements = split(query);
+    let [statement] = statements[..] else { return false };
+    words(statement, 1) == ["COPY"] && statement.to_ascii_uppercase().contains("TO STDOUT")
+}
+
 fn goes_everywhere(statement: &str) -> bool {
     let words = words(statement, 3);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();

@@ -250,6 +250,7 @@ fn values_copy_blocks_labels_and_moved_leaves_are_added() {
         columns: vec!["a".to_owned(), "B".to_owned()],
         condition: None,
         form: Default::default(),
+        stream: None,
     };
     let leaf = MovedLeaf {
         root: QualifiedName::new("s", "t"),
@@ -391,6 +392,7 @@ fn under_session_authorization_blocks_of_our_own_are_nobody_elses() {
         columns: vec!["id".into()],
         condition: None,
         form: Default::default(),
+        stream: None,
     }];
     let whole = input(&dump, 150000, &labels);
     let (pre_data, _) = split_texts(&SplitInput {

@@ -25,6 +25,7 @@ fn job(name: &str, columns: &[&str], shape: InsertShape, list_columns: bool) -> 
         columns: columns.iter().map(|c| (*c).to_owned()).collect(),
         condition: None,
         form: RowForm::Inserts { shape, list_columns },
+        stream: None,
     }
 }
 

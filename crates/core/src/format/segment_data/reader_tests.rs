@@ -210,6 +210,7 @@ fn one_block_can_be_read_alone() {
         columns: vec!["a".into()],
         condition: None,
         form: Default::default(),
+        stream: None,
     };
     let mut reader = BlockReader::new();
     reader.push([&block_head(&table), b"1\n".as_slice(), BLOCK_END].concat().into());
@@ -266,6 +267,7 @@ proptest! {
                 columns: columns.clone(),
                 condition: None,
                 form: Default::default(),
+                stream: None,
             };
             let head = block_head(&job);
             text.extend_from_slice(&head);

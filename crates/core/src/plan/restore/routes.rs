@@ -29,10 +29,15 @@ pub fn plan_routes(
     target: &[TargetTable],
     preexisting: &BTreeSet<QualifiedName>,
 ) -> Routes {
-    let same_contents = set
-        .contents()
-        .into_iter()
-        .eq(cluster.primaries().iter().map(|p| p.content));
+    if set.is_streams() {
+        // Its numbers are those of connections, and no table has a second copy.
+        return Routes {
+            default: LoadRoute::ThroughMaster,
+            exceptions: Vec::new(),
+        };
+    }
+    let contents = cluster.primaries().iter().map(|p| p.content);
+    let same_contents = !cluster.is_streams() && set.contents().into_iter().eq(contents);
     let source: HashMap<&QualifiedName, Distribution> = set
         .manifest
         .iter()
@@ -41,7 +46,7 @@ pub fn plan_routes(
         .collect();
     let situation = Situation {
         same_contents,
-        one_segment: cluster.primaries().len() == 1,
+        one_segment: cluster.primaries().len() == 1 && !cluster.is_streams(),
         cluster_segments: cluster.primaries().len(),
         source_family: set.hash_family(),
         same_functions: same_hash_functions(set, dialect),

@@ -158,3 +158,40 @@ fn a_table_that_segments_may_refuse_or_that_some_do_not_have_can_go_through_the_
     };
     assert_eq!(route(&set, 3, GP6, partial, &[]), LoadRoute::ThroughMaster);
 }
+
+#[test]
+fn what_was_read_through_the_master_goes_back_through_it() {
+    use crate::format::manifest::{StreamSnapshot, Streams};
+    let tables = vec![facts("t", Distribution::Hashed), facts("r", Distribution::Replicated)];
+    let mut set = own_set(3, HashFamily::Jump, GP6, tables);
+    let replicated = || table("r", Distribution::Replicated, HashFamily::None);
+    let random = || table("r", Distribution::Random, HashFamily::None);
+    assert_eq!(route(&set, 3, GP6, hashed(HashFamily::Jump), &[]), LoadRoute::Direct);
+    assert_eq!(route(&set, 3, GP6, replicated(), &[]), LoadRoute::Direct);
+    set.manifest.as_mut().unwrap().streams = Some(Streams {
+        address: "db:5432".into(),
+        connections: 3,
+        snapshot: StreamSnapshot::Exported,
+    });
+    for segments in [1, 3] {
+        for table in [hashed(HashFamily::Jump), replicated(), random()] {
+            assert_eq!(route(&set, segments, GP6, table, &[]), LoadRoute::ThroughMaster);
+        }
+    }
+}
+
+#[test]
+fn through_the_master_alone_nothing_goes_into_segments_and_copies_go_once() {
+    let tables = vec![facts("t", Distribution::Hashed), facts("r", Distribution::Replicated)];
+    let set = own_set(3, HashFamily::Jump, GP6, tables);
+    let targets = [
+        hashed(HashFamily::Jump),
+        table("r", Distribution::Replicated, HashFamily::None),
+    ];
+    let streams = Cluster::streams(cluster(3).master().clone(), 3);
+    let dialect = dialect(Product::Greenplum, GP6);
+    let routes = plan_routes(&set, &streams, &dialect, &targets, &BTreeSet::new());
+    assert_eq!(routes.default, LoadRoute::ThroughMaster);
+    let once = [(QualifiedName::new("s", "r"), LoadRoute::OnceThroughMaster)];
+    assert_eq!(routes.exceptions, once);
+}

@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::files::{outcomes_of, write_report, write_status_files};
 use super::prepare::Directories;
 use super::{DatabaseEnd, DumpContext, Dumped, globals, rollback, statistics, vacuum};
+use crate::db::rights;
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::history::{self, HistoryRow, HistoryTable};
 use crate::exec::host_tasks;
@@ -129,7 +130,7 @@ pub(super) async fn finish(
             exit = exit.max(Exit::Warnings);
         }
     }
-    if context.request.history && record_history(context, &dumped).await.is_none() {
+    if wants_history(context).await && record_history(context, &dumped).await.is_none() {
         exit = exit.max(Exit::Warnings);
     }
     let Some(mut record) = dumped.record else {
@@ -206,7 +207,7 @@ pub(super) async fn gave_up(context: &DumpContext<'_>, refusal: &Refusal) {
         end_time: (context.now)().format("%H:%M:%S").to_string(),
         record: None,
     };
-    if context.request.history {
+    if wants_history(context).await {
         record_history(context, &dumped).await;
     }
     let (files, _) = after_failure(context).await;
@@ -258,6 +259,33 @@ async fn clean_up(context: &DumpContext<'_>) -> Cleaned {
             Cleaned::nothing(Exit::Warnings)
         }
     }
+}
+
+/// Who goes through the master with a role that reads has no history to write, unless it was asked for by name.
+async fn wants_history(context: &DumpContext<'_>) -> bool {
+    let by_default = context
+        .request
+        .through_master
+        .as_ref()
+        .is_some_and(|through| !through.history_asked);
+    if !context.request.history || !by_default {
+        return context.request.history;
+    }
+    let may = async {
+        let session = context.address.open(&context.database).await?;
+        let may = rights::may_write_history(&session).await;
+        session.close().await;
+        may
+    };
+    // Where nobody can be asked, writing it says why.
+    let may = may.await.unwrap_or(true);
+    if !may {
+        info!(
+            "Not noted in public.gpcrondump_history: role {} may not write there (-H says that none is wanted)",
+            context.address.login.user
+        );
+    }
+    may
 }
 
 /// `None` when the row could not be written; the log says why.

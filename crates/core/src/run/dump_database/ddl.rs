@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::DumpContext;
 use super::selection::{self, ChosenTables};
+use super::{DumpContext, Sessions, rights};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::{Session, large_objects, relations};
 use crate::exec::master_files::MasterTexts;
@@ -23,11 +23,12 @@ use crate::words::refusal::Refusal;
 /// Waits for pg_dump and makes the three texts of the master.
 pub(super) async fn make_ddl(
     context: &DumpContext<'_>,
-    snapshot: &Session,
+    sessions: &Sessions,
     tables: &ChosenTables,
     pg_dump: RunningPgDump,
     database: &DatabaseInfo,
 ) -> Result<MasterTexts, Refusal> {
+    let snapshot = &sessions.snapshot;
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
     let keep = selection::choose_definitions(context, snapshot, &tables.selection).await?;
@@ -35,7 +36,10 @@ pub(super) async fn make_ddl(
         let filter = keep.as_ref();
         filter.is_none_or(|filter| filter.keeps(ObjectClass::Relation, &name.schema, &name.name))
     };
-    let mut sequences = relations::read_sequences(snapshot, dialect).await.map_err(refuse)?;
+    rights::check_sequences(context, sessions, is_kept)?;
+    let mut sequences = relations::read_sequences(snapshot, dialect, &rights::unreadable_sequences(sessions))
+        .await
+        .map_err(refuse)?;
     sequences.retain(|sequence| is_kept(&sequence.name));
     if context.request.style.no_owner {
         sequences
@@ -121,9 +125,9 @@ pub(super) async fn make_ddl(
 
 /// Refuses where they would not fit into memory: a dump without them would be no dump.
 async fn read_large_objects(snapshot: &Session, dialect: &Dialect) -> Result<Vec<large_objects::Piece>, Refusal> {
-    let size = large_objects::read_size(snapshot)
-        .await
-        .map_err(|error| refusal_of(&error))?;
+    let refuse = |error: crate::db::Error| refusal_of(&error);
+    let access = large_objects::read_access(snapshot, dialect).await.map_err(refuse)?;
+    let size = large_objects::read_size(snapshot, access).await.map_err(refuse)?;
     if size > large_objects::MOST_BYTES {
         return Err(Refusal::known(format!(
             "the database has large objects of {} MiB, and this program keeps at most {} MiB of them",
@@ -134,9 +138,9 @@ async fn read_large_objects(snapshot: &Session, dialect: &Dialect) -> Result<Vec
             "dump them with pg_dump -b, and the tables with -t or -s; large objects are left out of such dumps",
         ));
     }
-    large_objects::read_pieces(snapshot, dialect)
+    large_objects::read_pieces(snapshot, dialect, access)
         .await
-        .map_err(|error| refusal_of(&error))
+        .map_err(refuse)
 }
 
 pub(super) fn cdatabase_text(database: &DatabaseInfo, dialect: &Dialect, no_privileges: bool) -> String {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tracing::error;
 
 use super::prepare::Directories;
-use super::{DumpContext, engine_arguments};
+use super::{DumpContext, engine_arguments, streams};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::{InstanceFiles, TableFacts};
 use crate::format::report::{self, BackupReport};
@@ -218,11 +218,15 @@ pub(super) fn instance_files(
     std::iter::once(master).chain(segments).collect()
 }
 
-pub(super) fn table_facts(relations: &[Relation], totals: &[TableTotals]) -> Vec<TableFacts> {
+pub(super) fn table_facts(
+    context: &DumpContext<'_>,
+    relations: &[Relation],
+    totals: &[TableTotals],
+) -> Vec<TableFacts> {
     let facts = relations.iter().zip(totals).map(|(relation, totals)| TableFacts {
         table: relation.name.clone(),
         totals: *totals,
-        distribution: relation.distribution,
+        distribution: streams::distribution(context, relation),
     });
     facts.collect()
 }

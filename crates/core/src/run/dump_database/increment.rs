@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashSet};
 use tracing::{debug, info, warn};
 
 use super::states::SegmentsTold;
-use super::{DumpContext, states};
+use super::{DumpContext, Sessions, states};
 use crate::db::{Session, table_states};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::state::TableStates;
@@ -57,16 +57,24 @@ pub(super) async fn surely_dirty(
 pub(super) async fn decide(
     context: &DumpContext<'_>,
     base: &Base,
-    snapshot: &Session,
+    sessions: &Sessions,
     fleet: &mut DumpFleet,
     tables: &[Relation],
     dumped: &mut Vec<Relation>,
     told: SegmentsTold,
 ) -> Result<Increment, Refusal> {
+    let snapshot = &sessions.snapshot;
     let parents = table_states::read_partition_parents(snapshot, &context.surroundings.dialect)
         .await
         .map_err(|error| refusal_of(&error))?;
     let states = states::read(context, snapshot, tables, &parents, told.counts).await?;
+    let states = states.ok_or_else(|| {
+        Refusal::known(format!(
+            "Role {} cannot read on the master which append-optimized tables of database {} were changed",
+            context.address.login.user, context.database
+        ))
+        .with_hint("make a full dump, or an increment with a role that may read schema pg_aoseg")
+    })?;
     let dirty = dirty_tables(tables, &parents, &states, &base.before, told.unchanged_heap.as_ref());
     let has: HashSet<Oid> = dumped.iter().map(|table| table.oid).collect();
     let more: Vec<Relation> = tables
@@ -74,7 +82,8 @@ pub(super) async fn decide(
         .filter(|table| dirty.contains_key(&table.oid) && !has.contains(&table.oid))
         .cloned()
         .collect();
-    let jobs = super::snapshot::jobs_of(&more, &context.request.style);
+    let mut jobs = super::snapshot::jobs_of(&more, &context.request.style);
+    super::streams::assign(context, sessions, &more, &mut jobs).await?;
     fleet.add_tables(&jobs).await;
     for table in &more {
         debug!("Table {} is dumped: {}", table.name, dirty[&table.oid]);

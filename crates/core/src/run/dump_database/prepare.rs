@@ -118,7 +118,7 @@ pub(super) async fn prepare_directories(
         .iter()
         .map(|primary| {
             // A single server's segment lives where the master's files go.
-            let single = context.surroundings.cluster.is_single_server();
+            let single = context.surroundings.cluster.is_one_place();
             let data_dir = if single {
                 &context.master_data_dir
             } else {

@@ -28,7 +28,7 @@ pub(super) async fn roll_back(context: &DumpContext<'_>) -> bool {
         .entry(here.clone())
         .or_default()
         .push(task(root_of(&context.master_data_dir)));
-    for primary in cluster.primaries().iter().filter(|_| !cluster.is_single_server()) {
+    for primary in cluster.primaries().iter().filter(|_| !cluster.is_one_place()) {
         let of_host = tasks.entry(primary.host.clone()).or_default();
         let task = task(root_of(&primary.data_dir));
         if !of_host.contains(&task) {

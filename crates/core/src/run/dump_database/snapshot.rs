@@ -7,7 +7,7 @@ use tracing::warn;
 use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
-use super::{DumpContext, Sessions, encoding, external, states};
+use super::{DumpContext, Sessions, encoding, external, rights, states, streams};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{Session, relations};
@@ -74,7 +74,8 @@ pub(super) async fn take_cut(
             .await
             .map_err(refuse)?;
     }
-    for _ in 0..CUTS {
+    let is_streams = context.surroundings.cluster.is_streams();
+    for attempt in 1..=CUTS {
         let mut expected = relations::read_relations(&sessions.barrier, dialect)
             .await
             .map_err(refuse)?;
@@ -86,7 +87,8 @@ pub(super) async fn take_cut(
             None => expected.clone(),
         };
         let external = external::take_out(context, &sessions.barrier, &mut dumped).await?;
-        let jobs = jobs_of(&dumped, &context.request.style);
+        let mut jobs = jobs_of(&dumped, &context.request.style);
+        streams::assign(context, sessions, &dumped, &mut jobs).await?;
         let locked = fleet.alongside(lock_for_dump(
             &sessions.snapshot,
             dialect,
@@ -113,29 +115,36 @@ pub(super) async fn take_cut(
             encoding: rows_in.clone(),
             names_in: names_in(&rows_in, &database.encoding).to_owned(),
             heap_states: context.request.incremental_heap,
-            lock_wait_seconds: lock_wait(context).as_secs(),
+            lock_wait_seconds: match is_streams {
+                true => streams::LOCK_WAIT.as_secs(),
+                false => lock_wait(context).as_secs(),
+            },
+            stream_hosts: streams::hosts(context),
         };
         fleet
             .start(start_of, &jobs, lock_wait(context) + Duration::from_secs(30))
             .await;
+        if !fleet.all_well() && is_streams && attempt < CUTS {
+            streams::tell_failures(&fleet.failures);
+            give_up_cut(&sessions.snapshot).await?;
+            fleet.start_over().await;
+            if !fleet.all_well() {
+                return Ok(None);
+            }
+            selection = selection::select(context, &sessions.barrier).await?;
+            continue;
+        }
         if !fleet.all_well() {
             return Ok(None);
         }
-        let mut pg_dump = None;
-        let limits = CutLimits::new(context.request.cut_timeout, table_names.len());
-        let consistency = cut::take(&sessions.barrier, dialect, &table_names, limits, async || {
-            // The master first: should there be no one cut, then what the master shows is on all segments by the time
-            // they take theirs, and the states of tables never tell more than the rows that are copied.
-            pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
-            external::open_snapshots(sessions, dialect).await?;
-            fleet.open_snapshots().await;
-            Ok::<(), Refusal>(())
-        })
-        .await
-        .map_err(|failure| match failure {
-            cut::Failure::Lock(error) => refuse(error),
-            cut::Failure::Snapshots(refusal) => refusal,
-        })?;
+        let (consistency, pg_dump) = match is_streams {
+            true => {
+                let opened = streams::open_snapshots(context, sessions, fleet, database, &table_names);
+                let (consistency, pg_dump) = opened.await?;
+                (consistency, Some(pg_dump))
+            }
+            false => take_cut_of_segments(context, sessions, fleet, database, &table_names).await?,
+        };
         let Some(pg_dump) = pg_dump.filter(|_| fleet.all_well()) else {
             return Ok(None);
         };
@@ -154,8 +163,7 @@ pub(super) async fn take_cut(
             }
             let (increment, counts) = match &context.base {
                 Some(base) => {
-                    let snapshot = &sessions.snapshot;
-                    let increment = increment::decide(context, base, snapshot, fleet, &relations, &mut dumped, told);
+                    let increment = increment::decide(context, base, sessions, fleet, &relations, &mut dumped, told);
                     (Some(increment.await?), None)
                 }
                 None => (None, told.counts),
@@ -177,11 +185,7 @@ pub(super) async fn take_cut(
         tracing::debug!("tables were created, altered or dropped in the moment before the cut; taking another one");
         drop(pg_dump);
         selection = selection::select(context, &sessions.barrier).await?;
-        sessions
-            .snapshot
-            .run("ROLLBACK", "giving up a cut")
-            .await
-            .map_err(refuse)?;
+        give_up_cut(&sessions.snapshot).await?;
         external::give_up_snapshots(sessions).await?;
         fleet.reset().await;
         if !fleet.all_well() {
@@ -193,6 +197,38 @@ pub(super) async fn take_cut(
         context.database
     ))
     .with_hint("run the dump when no DDL runs"))
+}
+
+async fn give_up_cut(snapshot: &Session) -> Result<(), Refusal> {
+    let given_up = snapshot.run("ROLLBACK", "giving up a cut").await;
+    given_up.map_err(|error| refusal_of(&error))
+}
+
+/// Takes the snapshots of all segments, under locks or without them.
+async fn take_cut_of_segments(
+    context: &DumpContext<'_>,
+    sessions: &Sessions,
+    fleet: &mut DumpFleet,
+    database: &DatabaseInfo,
+    tables: &[QualifiedName],
+) -> Result<(Consistency, Option<RunningPgDump>), Refusal> {
+    let dialect = &context.surroundings.dialect;
+    let mut pg_dump = None;
+    let limits = CutLimits::new(context.request.cut_timeout, tables.len());
+    let consistency = cut::take(&sessions.barrier, dialect, tables, limits, async || {
+        // The master first: should there be no one cut, then what the master shows is on all segments by the time
+        // they take theirs, and the states of tables never tell more than the rows that are copied.
+        pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+        external::open_snapshots(sessions, dialect).await?;
+        fleet.open_snapshots(None).await;
+        Ok::<(), Refusal>(())
+    })
+    .await
+    .map_err(|failure| match failure {
+        cut::Failure::Lock(error) => refusal_of(&error),
+        cut::Failure::Snapshots(refusal) => refusal,
+    })?;
+    Ok((consistency, pg_dump))
 }
 
 /// The servers' own limit for a lock. Ours is shorter and can say who is in the way.
@@ -256,10 +292,14 @@ pub(super) async fn open_master_snapshots(
         // DDL is UTF-8 wherever the server can convert; SQL_ASCII has no encoding to convert from.
         encoding: (database.encoding != "SQL_ASCII").then(|| "UTF8".to_owned()),
         snapshot: None,
+        left_out: rights::left_out(sessions),
         options: pg_dump_options(&context.request.style, dialect),
         application_name: format!("gpcrondump_ddl_{}", context.environment.pid),
     };
-    if dialect.pg_dump_takes_snapshot() {
+    let around = context.surroundings;
+    // Who goes through the master alone may be a role that is kept from it.
+    let may_export = !around.cluster.is_streams() || around.shares_snapshots;
+    if dialect.pg_dump_takes_snapshot() && may_export {
         let name = sessions
             .snapshot
             .one("SELECT pg_catalog.pg_export_snapshot()", "taking the snapshot")
@@ -366,6 +406,7 @@ pub(super) fn jobs_of(relations: &[Relation], style: &OutputStyle) -> Vec<TableJ
         columns: relation.columns.clone(),
         condition: relation.condition.clone(),
         form: form_of(relation, style.rows),
+        stream: None,
     };
     relations.iter().map(job_of).collect()
 }

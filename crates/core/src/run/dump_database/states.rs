@@ -6,7 +6,7 @@ use tracing::warn;
 
 use super::DumpContext;
 use super::prepare::Directories;
-use crate::db::{Session, table_states};
+use crate::db::{Session, rights, table_states};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::state::{TableCounts, TableStates};
 use crate::plan::incremental::base::Base;
@@ -38,7 +38,8 @@ pub(super) async fn ask_segments(
         .as_ref()
         .and_then(|base| heap_before(context, base, directories));
     let asked = StatesAsked {
-        counters: context.surroundings.dialect.has_counters_on_segments(),
+        // Streams see no segment.
+        counters: context.surroundings.dialect.has_counters_on_segments() && !context.surroundings.cluster.is_streams(),
         heap: context.request.incremental_heap,
         heap_before: heap_before.clone().unwrap_or_default(),
     };
@@ -88,15 +89,21 @@ fn on_all(segments: Vec<HashSet<QualifiedName>>) -> HashSet<QualifiedName> {
 }
 
 /// The states of all tables, read in the master's snapshot as far as `counts` does not have them from the segments.
+/// `None`: through the master alone, this role cannot know them.
 pub(super) async fn read(
     context: &DumpContext<'_>,
     snapshot: &Session,
     relations: &[Relation],
     parents: &HashSet<Oid>,
     counts: Option<TableCounts>,
-) -> Result<TableStates, Refusal> {
+) -> Result<Option<TableStates>, Refusal> {
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
+    if context.surroundings.cluster.is_streams()
+        && !rights::may_read_counters(snapshot, dialect).await.map_err(refuse)?
+    {
+        return Ok(None);
+    }
     let counts = match counts {
         Some(counts) => counts,
         None => {
@@ -110,7 +117,7 @@ pub(super) async fn read(
     let operations = table_states::read_last_operations(snapshot, dialect, parents)
         .await
         .map_err(refuse)?;
-    Ok(TableStates { counts, operations })
+    Ok(Some(TableStates { counts, operations }))
 }
 
 fn append_optimized<'a>(relations: impl IntoIterator<Item = &'a Relation>) -> impl Iterator<Item = &'a QualifiedName> {

@@ -89,7 +89,9 @@ impl Scene<'_> {
             .await
             .map_err(|error| refusal_of(&error))?;
         let only = selection.map(Selection::all_here);
-        if self.request.ao_stats {
+        if self.around.cluster.is_streams() {
+            // All rows came through the master, which has counted them.
+        } else if self.request.ao_stats {
             restore_after::update_ao_statistics(session, &self.around.dialect, only.as_ref()).await?;
         } else if self.around.dialect.has_appendonly && !self.request.metadata_only {
             // Rows that went straight into segments move the master's counters only through these statistics, or so.

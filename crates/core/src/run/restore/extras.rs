@@ -94,7 +94,7 @@ where
     C: AsyncFn() -> Result<bool, Refusal>,
 {
     let request = scene.request;
-    let maintenance = scene.open("template1").await?;
+    let maintenance = scene.open_maintenance().await?;
     if extras.statistics.is_some() && !scene.database_exists(&maintenance).await? {
         return Err(Refusal::known(format!(
             "Database {} does not exist and -e option not supplied",

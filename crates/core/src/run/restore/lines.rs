@@ -230,6 +230,7 @@ mod tests {
             confirm: false,
             parallel: 64,
             remote_bin: None,
+            through_master: false,
             limits: crate::words::limits::Limits::default(),
             options_text: String::new(),
             verbosity: Verbosity::default(),

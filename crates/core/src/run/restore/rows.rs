@@ -158,7 +158,8 @@ impl Scene<'_> {
     ) -> BTreeMap<HostName, RestoreStart> {
         let cluster = &self.around.cluster;
         let target = |instance: &Instance, from: &HostName, utility: bool| LoadTarget {
-            local: instance.host == *from,
+            // Streams have one address, on whatever host.
+            local: instance.host == *from && !cluster.is_streams(),
             instance: instance.clone(),
             utility,
         };
@@ -189,6 +190,7 @@ impl Scene<'_> {
                     default_route: routes.default,
                     routes: routes.exceptions.clone(),
                     choices: choices.clone(),
+                    at_once: self.request.through_master.then_some(self.request.jobs),
                     schema: selection.and_then(Selection::schema),
                 });
                 start.files.push(RestoreFile {

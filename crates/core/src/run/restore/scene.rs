@@ -50,6 +50,16 @@ pub(super) struct Scene<'a> {
 impl Scene<'_> {
     pub(super) async fn open(&self, database: &str) -> Result<Session, Refusal> {
         let session = self.address.open(database).await.map_err(|error| refusal_of(&error))?;
+        self.prepared(session).await
+    }
+
+    /// A session beside the database that is restored into.
+    pub(super) async fn open_maintenance(&self) -> Result<Session, Refusal> {
+        let session = self.address.open_maintenance().await;
+        self.prepared(session.map_err(|error| refusal_of(&error))?).await
+    }
+
+    async fn prepared(&self, session: Session) -> Result<Session, Refusal> {
         self.stops.add(&session);
         if self.request.dry_run {
             session

@@ -15,7 +15,7 @@ use crate::exec::restore_fleet::RestoreFleet;
 use crate::format::external_rows::ExternalRows;
 use crate::format::report::BackupType;
 use crate::format::run_report::{MESSAGES, RestoreBody};
-use crate::gather::cluster::{launcher, master_address, read_surroundings};
+use crate::gather::cluster::{launcher, master_address, read_surroundings, server_address, streams};
 use crate::gather::{dump_set, small_files};
 use crate::plan::external::{Direction, shown_location};
 use crate::plan::restore::inventory::Inventory;
@@ -220,6 +220,12 @@ fn expected(set: &DumpSet, tables: &[String]) -> Vec<Expected> {
 
 /// The cluster that the master knows, or this host alone.
 async fn find_cluster(environment: &Environment, request: &RestoreRequest, set: &DumpSet) -> Result<Cluster, Refusal> {
+    if request.through_master {
+        // All files lie here, and no server is needed to read them.
+        let nowhere = server_address(environment, &[], PROGRAM, request.limits);
+        let (host, root) = (&environment.host_full, &request.master_data_dir);
+        return Ok(streams(&nowhere, host, root, set.segments.len()));
+    }
     let asked = match master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits) {
         Ok(address) => read_surroundings(&address, &environment.host_full)
             .await
