@@ -2,6 +2,7 @@
 complete -c gpcrondump -f
 complete -c gpcrondump -s x -x -a '(psql -AtXqw -d template1 -c "SELECT datname FROM pg_database WHERE datallowconn" 2>/dev/null)' -d 'database to dump; without it the one that PGDATABASE names'
 complete -c gpcrondump -l all-databases -d 'dump every database but templates, gpperfmon and those that allow no connections'
+complete -c gpcrondump -l exclude-database -x -a '(psql -AtXqw -d template1 -c "SELECT datname FROM pg_database WHERE datallowconn" 2>/dev/null)' -d 'with --all-databases: but not this one'
 complete -c gpcrondump -s s -x -d 'dump only this schema'
 complete -c gpcrondump -l schema-file -r -F -d 'as -s, one name per line of FILE'
 complete -c gpcrondump -s S -x -d 'dump all but this schema'
@@ -54,6 +55,8 @@ complete -c gpcrondump -l email-file -r -F -d 'senders and subjects of the compl
 complete -c gpcrondump -s a -d 'do not ask for confirmation'
 complete -c gpcrondump -s d -l master_data_directory -x -a '(__fish_complete_directories)' -d 'data directory of the master; without it the one that MASTER_DATA_DIRECTORY names'
 complete -c gpcrondump -s B -x -d 'work on at most N hosts at once, 64 if not said; with --external: on N tables, 4 if not said'
+complete -c gpcrondump -l through-master -d 'read everything through the master\'s port (PGHOST, PGPORT), with rights to read and no more, into the directory of -u on this machine; for managed servers, and where nobody can log in to the segments'
+complete -c gpcrondump -l jobs -x -d 'with --through-master: copy through N connections, if not said 4 where they can share a snapshot, else 1'
 complete -c gpcrondump -s b -d 'do not check for free disk space'
 complete -c gpcrondump -s f -x -d 'keep this much of each disk free, 10 if not said; 0 checks nothing'
 complete -c gpcrondump -l cut-timeout -x -d 'how long to try for the instant in which all segments show the same transactions, 60 if not said; after it the dump goes on without and ends with status 1'

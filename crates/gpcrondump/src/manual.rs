@@ -56,6 +56,20 @@ pub const MANUAL: Manual = Manual {
             )],
         },
         Task {
+            title: "A server that nobody can log in to",
+            commands: &[
+                (
+                    "gpcrondump -a -x sales --through-master -u /backup",
+                    "Over the SQL port that PGHOST and PGPORT name, from any machine, by a role that may read. Needs the pg_dump of \
+                     the server's version in PATH, and no MASTER_DATA_DIRECTORY.",
+                ),
+                (
+                    "gpcrondump -a -q --all-databases --exclude-database scratch --through-master -u /backup --jobs 8",
+                    "Every database but one, through eight connections.",
+                ),
+            ],
+        },
+        Task {
             title: "What is there, and what may go",
             commands: &[
                 (

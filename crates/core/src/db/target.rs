@@ -34,6 +34,19 @@ pub async fn has_relation(session: &Session, schema: &str, name: &str, kind: cha
     Ok(session.one(&sql, "looking for a relation").await?.is_some())
 }
 
+/// Whether this is the statement that would give an extension the comment which it has.
+pub async fn has_extension_comment(session: &Session, statement: &str) -> Result<bool, Error> {
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.pg_extension e WHERE {} = 'COMMENT ON EXTENSION ' || pg_catalog.quote_ident(e.extname) \
+         || ' IS ' || pg_catalog.quote_literal(pg_catalog.obj_description(e.oid, 'pg_extension'))",
+        quote_literal(statement)
+    );
+    Ok(session
+        .one(&sql, "looking for the comment of an extension")
+        .await?
+        .is_some())
+}
+
 /// Whether tables can be compressed with quicklz: builds from open sources cannot.
 pub async fn has_quicklz(session: &Session, dialect: &Dialect) -> Result<bool, Error> {
     if dialect.product == Product::Postgres {

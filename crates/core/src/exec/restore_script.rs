@@ -255,6 +255,10 @@ impl<'a> Runner<'a> {
             Err(error) if error.code().is_none() || !self.session.is_open() => {
                 Err(Refusal::failed(error_chain(&error)))
             }
+            Err(error) if is_there::says_nothing_new(self.session, text, error.code().unwrap_or_default()).await => {
+                tracing::debug!("Passed over: {error}");
+                Ok(())
+            }
             Err(error) => {
                 if self.context.filtered_set
                     && let Some(entry) = entry

@@ -43,6 +43,15 @@ pub(super) async fn same(session: &Session, entry: &Entry, text: &str, code: &st
     }
 }
 
+/// True when nothing would have changed: pg_dump before 11 repeats the comments of extensions, and a role that owns the
+/// database and not the extension may not.
+pub(super) async fn says_nothing_new(session: &Session, text: &str, code: &str) -> bool {
+    let statement = text.trim_end_matches([';', ' ', '\n']);
+    code == "42501"
+        && statement.starts_with("COMMENT ON EXTENSION ")
+        && found(target::has_extension_comment(session, statement).await)
+}
+
 /// What cannot be looked at is not taken for the same.
 fn found(looked: Result<bool, db::Error>) -> bool {
     looked.unwrap_or(false)
