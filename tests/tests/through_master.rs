@@ -127,7 +127,35 @@ fn a_role_without_rights_on_the_server_takes_its_database_elsewhere_and_back() {
         let all = [&["-t", key.as_str()], args].concat();
         program("gpdbrestore", &server, "tenant", &all).run()
     };
+    // An increment goes on it, through fewer connections; a run of the other kind does not.
+    server.sql(
+        "app",
+        "SET ROLE tenant; INSERT INTO app.event VALUES ('2024-05-05', 'late')",
+    );
+    let late = Snapshot::take(&server, "app");
+    let increment = dump(&server, "tenant", &["-x", "app", "--incremental", "--jobs", "2"]);
+    let set = place(&server);
+    let other_kind = [
+        "-a",
+        "-x",
+        "app",
+        "--incremental",
+        "-u",
+        set.to_str().expect("made of ASCII"),
+    ];
+    let refused = Program::new("gpcrondump", &server)
+        .args(other_kind)
+        .run()
+        .expect_status(2);
+    assert!(
+        refused.stdout.contains("was taken through the master"),
+        "{}",
+        refused.stdout
+    );
     server.sql("app", "DROP SCHEMA app CASCADE; SELECT lo_unlink(5)");
+    let newest = program("gpdbrestore", &server, "tenant", &["-t", &increment, "-e"]).run();
+    newest.expect_status(0);
+    assert_same(&late, &Snapshot::take(&server, "app"));
     restored(&["-e"]).expect_status(0);
     assert_same(&before, &Snapshot::take(&server, "app"));
 
@@ -151,7 +179,7 @@ fn a_role_without_rights_on_the_server_takes_its_database_elsewhere_and_back() {
     let said = verified.expect_status(0).stdout;
     assert!(said.contains("All of it can be restored: "), "{said}");
     assert!(!said.contains("[WARNING]"), "{said}");
-    let damaged = place(&server).join(format!("db_dumps/{}/gp_dump_1_3_{key}.gz", &key[..8]));
+    let damaged = place(&server).join(format!("db_dumps/{}/gp_dump_1_100003_{key}.gz", &key[..8]));
     std::fs::remove_file(damaged).expect("the file of the second connection");
     program("gpdbrestore", &server, "nobody", &offline)
         .env("PGPORT", "1")
@@ -304,4 +332,27 @@ fn a_cluster_is_saved_and_filled_through_its_master_alone() {
     // Its owner may.
     let locked = dump(&cluster, &owner, &["-x", DEMO, "--jobs", "2"]);
     assert_eq!(manifest(&cluster, &locked)["streams"]["snapshot"], "locked");
+}
+
+#[test]
+fn a_set_of_segments_goes_through_the_master_alone() {
+    let cluster = Cluster::start(ClusterSpec::segments(3));
+    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
+    cluster.sql(DEMO, "CREATE TABLE t (id int, what text)");
+    for segment in 0..3 {
+        let rows = format!("INSERT INTO t SELECT i, 'row ' || i FROM generate_series({segment}, 3000, 3) i");
+        cluster.segment_sql(segment, DEMO, &rows);
+    }
+    let before = Snapshot::take(&cluster, DEMO).gathered();
+    let set = place(&cluster);
+    let key = gpdump_tests::dump(&cluster, &["-u", set.to_str().expect("made of ASCII")]);
+    let owner = cluster.sql("postgres", "SELECT current_user")[0][0]
+        .clone()
+        .expect("a name");
+    // Fewer sessions than the set has files.
+    let restored = program("gpdbrestore", &cluster, &owner, &["-t", &key, "-e", "--jobs", "2"]).run();
+    restored.expect_status(0);
+    let after = Snapshot::take(&cluster, DEMO).gathered();
+    assert_eq!(after.row_count(), 3001);
+    assert_same(&before, &after);
 }

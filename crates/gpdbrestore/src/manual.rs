@@ -39,6 +39,13 @@ pub const MANUAL: Manual = Manual {
             ],
         },
         Task {
+            title: "A server that nobody can log in to",
+            commands: &[(
+                "gpdbrestore -a -t 20240102030405 --through-master -u /backup --redirect sales_copy",
+                "Over the SQL port that PGHOST and PGPORT name, from any machine that has the files of the set under /backup.",
+            )],
+        },
+        Task {
             title: "The whole database",
             commands: &[
                 (

@@ -47,6 +47,9 @@ pub async fn limit_lock_wait(session: &Session, dialect: &Dialect, limit: Durati
         .await
 }
 
+/// How messages call the taking of a lock.
+pub const LOCKING: &str = "locking ";
+
 /// Takes the lock on every table, inside the open transaction of the session.
 ///
 /// On Greenplum's master a LOCK reaches all segments.
@@ -61,7 +64,7 @@ pub async fn lock_tables(
     for batch in names.chunks(NAMES_PER_STATEMENT) {
         let list: Vec<String> = batch.iter().map(|name| format!("{only}{}", name.sql())).collect();
         let sql = format!("LOCK TABLE {} IN {} MODE", list.join(", "), mode.sql());
-        let doing = format!("locking {} tables in {} mode", batch.len(), mode.sql());
+        let doing = format!("{LOCKING}{} tables in {} mode", batch.len(), mode.sql());
         session.run(&sql, &doing).await?;
     }
     Ok(())

@@ -161,13 +161,24 @@ pub async fn may_read_counters(session: &Session, dialect: &Dialect) -> Result<b
 }
 
 /// Whether the role may write a row into the history table, and make that where it is missing.
-pub async fn may_write_history(session: &Session) -> Result<bool, Error> {
+pub async fn may_write_history(session: &Session, dialect: &Dialect) -> Result<bool, Error> {
+    let doing = "asking for the right to write the history";
+    // A standby may be dumped, and not written to.
+    if dialect.pg_version.0 >= 90_000
+        && session
+            .one("SELECT pg_catalog.pg_is_in_recovery()", doing)
+            .await?
+            .as_deref()
+            == Some("t")
+    {
+        return Ok(false);
+    }
     let sql = "SELECT pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND coalesce(( \
            SELECT pg_catalog.has_table_privilege(c.oid, 'INSERT') FROM pg_catalog.pg_class c \
            WHERE c.relnamespace = n.oid AND c.relname = 'gpcrondump_history' AND c.relkind = 'r'), \
            pg_catalog.has_schema_privilege(n.oid, 'CREATE')) \
          FROM pg_catalog.pg_namespace n WHERE n.nspname = 'public'";
-    let may = session.one(sql, "asking for the right to write the history").await?;
+    let may = session.one(sql, doing).await?;
     Ok(may.as_deref() == Some("t"))
 }
 

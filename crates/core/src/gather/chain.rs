@@ -213,6 +213,23 @@ fn find_full(root: &Path, prefix: &Prefix, database: &str) -> Result<Candidate, 
 }
 
 fn check_cluster(full: &Candidate, cluster: &Cluster) -> Result<(), Refusal> {
+    let through_master = full.report.rows.iter().any(|row| Cluster::is_stream(row.dbid));
+    match (through_master, cluster.is_streams()) {
+        // Each table is whole in one file, however many connections there are.
+        (true, true) => return Ok(()),
+        (false, false) => {}
+        (was, _) => {
+            let (how, now) = match was {
+                true => ("through the master", "without"),
+                false => ("of the segments", "with"),
+            };
+            return Err(Refusal::known(format!(
+                "The full dump {} was taken {how}, and this run is {now} --through-master",
+                full.key
+            ))
+            .with_hint("a chain is of one kind; make a full dump of this one, with a prefix of its own"));
+        }
+    }
     let mut dumped: Vec<i32> = full
         .report
         .rows

@@ -89,6 +89,9 @@ pub struct Cluster {
     shape: Shape,
 }
 
+/// The dbid of the first stream.
+const FIRST_STREAM: i32 = 100_002;
+
 /// What the primaries of a cluster are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 enum Shape {
@@ -157,12 +160,12 @@ impl Cluster {
     }
 
     /// One address, whatever is behind it: each "segment" (contents from 0 on) is a connection to it and a file on this
-    /// host. `server.host` is this host, `server.address` the server's, `server.data_dir` where the files go.
+    /// host. Their dbids are those of no real segment: the originals look for files by them, and must not find these. `server.host` is this host, `server.address` the server's, `server.data_dir` where the files go.
     pub fn streams(server: Instance, connections: usize) -> Self {
         let part = |number: usize| {
-            let content = i32::try_from(number).unwrap_or(i32::MAX - 2) - 1;
+            let content = i32::try_from(number.min(100_000)).unwrap_or(1) - 1;
             Instance {
-                dbid: DbId(content + 2),
+                dbid: DbId(if content < 0 { 1 } else { content + FIRST_STREAM }),
                 content: ContentId(content),
                 role: Role::Primary,
                 up: true,
@@ -229,6 +232,11 @@ impl Cluster {
         self.shape == Shape::SingleServer
     }
 
+    /// Whether this is the number of a connection and not that of a server.
+    pub fn is_stream(dbid: DbId) -> bool {
+        dbid.0 >= FIRST_STREAM
+    }
+
     /// All files lie where those of the master lie.
     pub fn is_one_place(&self) -> bool {
         self.shape != Shape::Segments
@@ -280,7 +288,7 @@ mod tests {
         let cluster = Cluster::streams(server, 2);
         assert!(cluster.is_streams() && !cluster.is_single_server());
         let ids: Vec<(i32, i32)> = cluster.instances().map(|i| (i.content.0, i.dbid.0)).collect();
-        assert_eq!(ids, [(-1, 1), (0, 2), (1, 3)]);
+        assert_eq!(ids, [(-1, 1), (0, 100_002), (1, 100_003)]);
         assert_eq!(cluster.hosts().len(), 1);
         assert!(cluster.instances().all(|i| i.address.0 == "db.example"));
     }

@@ -184,6 +184,9 @@ impl Dialect {
         if self.pg_version.0 >= 90600 {
             settings.push("SET idle_in_transaction_session_timeout = 0".to_owned());
         }
+        if self.pg_version.0 >= 170_000 {
+            settings.push("SET transaction_timeout = 0".to_owned());
+        }
         settings
     }
 }

@@ -273,7 +273,7 @@ async fn wants_history(context: &DumpContext<'_>) -> bool {
     }
     let may = async {
         let session = context.address.open(&context.database).await?;
-        let may = rights::may_write_history(&session).await;
+        let may = rights::may_write_history(&session, &context.surroundings.dialect).await;
         session.close().await;
         may
     };

@@ -116,7 +116,7 @@ pub(super) async fn take_cut(
             names_in: names_in(&rows_in, &database.encoding).to_owned(),
             heap_states: context.request.incremental_heap,
             lock_wait_seconds: match is_streams {
-                true => streams::LOCK_WAIT.as_secs(),
+                true => streams::lock_wait(dialect).as_secs(),
                 false => lock_wait(context).as_secs(),
             },
             stream_hosts: streams::hosts(context),
@@ -124,8 +124,7 @@ pub(super) async fn take_cut(
         fleet
             .start(start_of, &jobs, lock_wait(context) + Duration::from_secs(30))
             .await;
-        if !fleet.all_well() && is_streams && attempt < CUTS {
-            streams::tell_failures(&fleet.failures);
+        if !fleet.all_well() && is_streams && attempt < CUTS && streams::may_pass(&fleet.failures) {
             give_up_cut(&sessions.snapshot).await?;
             fleet.start_over().await;
             if !fleet.all_well() {

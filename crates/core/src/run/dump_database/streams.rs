@@ -12,6 +12,7 @@ use tracing::debug;
 use super::snapshot::open_master_snapshots;
 use super::{DumpContext, Sessions};
 use crate::db::catalog::DatabaseInfo;
+use crate::db::locks::LOCKING;
 use crate::db::relations;
 use crate::exec::cut::{self, CutLimits};
 use crate::exec::dump_fleet::DumpFleet;
@@ -19,7 +20,7 @@ use crate::format::manifest::{Consistency, StreamSnapshot, Streams};
 use crate::plan::streams;
 use crate::run::refusal_of;
 use crate::tools::pg_dump::RunningPgDump;
-use crate::words::dialect::PartitionCatalog;
+use crate::words::dialect::{Dialect, PartitionCatalog};
 use crate::words::ids::ContentId;
 use crate::words::job::TableJob;
 use crate::words::names::QualifiedName;
@@ -28,7 +29,10 @@ use crate::words::relation::{Distribution, Relation};
 
 /// Longest wait of a connection for the lock on a table that the snapshot session has locked already: another session
 /// that waits for a stronger lock stands between the two, and would wait for ever.
-pub(super) const LOCK_WAIT: Duration = Duration::from_secs(3);
+pub(super) fn lock_wait(dialect: &Dialect) -> Duration {
+    // Without a limit for locks it is one for the whole statement, with its 500 tables.
+    Duration::from_secs(if dialect.has_lock_timeout() { 4 } else { 20 })
+}
 
 /// The streams' place in the start of a dump: their addresses.
 pub(super) fn hosts(context: &DumpContext<'_>) -> Option<Vec<String>> {
@@ -168,9 +172,12 @@ pub(super) fn distribution(context: &DumpContext<'_>, relation: &Relation) -> Di
     }
 }
 
-/// Who was in the way of the connections, for a log that is asked for everything.
-pub(super) fn tell_failures(failures: &BTreeMap<ContentId, String>) {
+/// Whether another try may come further: a table went, or somebody stands between two locks. Said in a log that is asked for
+/// everything.
+pub(super) fn may_pass(failures: &BTreeMap<ContentId, String>) -> bool {
+    let is_lock = failures.values().all(|message| message.contains(LOCKING));
     for (content, message) in failures {
-        debug!("connection {}: {message}; trying again", content.0 + 1);
+        debug!("connection {}: {message}", content.0 + 1);
     }
+    is_lock
 }
