@@ -50,8 +50,9 @@ restore() { # root, key
 for _ in $(seq "$rounds"); do
   restore own "$own" >>"$work/t-own"
   restore whole "$whole" >>"$work/t-whole"
+  find "$work/whole" -name '*_index' -execdir mv {} {}.away \;
+  restore whole "$whole" >>"$work/t-without"
+  find "$work/whole" -name '*_index.away' -exec sh -c 'mv "$1" "${1%.away}"' _ {} \;
 done
-own_s=$(median <"$work/t-own") whole_s=$(median <"$work/t-whole")
-find "$work/whole" -name '*_index' -delete
-without_s=$(restore whole "$whole")
+own_s=$(median <"$work/t-own") whole_s=$(median <"$work/t-whole") without_s=$(median <"$work/t-without")
 awk "BEGIN {printf \"own set %.2f s, whole set %.2f s, ratio %.2f; without the index %.2f s\n\", $own_s, $whole_s, $whole_s / $own_s, $without_s}"
