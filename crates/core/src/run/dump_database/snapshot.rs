@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::increment::{self, Increment};
 use super::prepare::Directories;
@@ -89,6 +89,7 @@ pub(super) async fn take_cut(
         let external = external::take_out(context, &sessions.barrier, &mut dumped).await?;
         let mut jobs = jobs_of(&dumped, &context.request.style);
         streams::assign(context, sessions, &dumped, &mut jobs).await?;
+        debug!("{} tables are chosen", table_names.len());
         let locked = fleet.alongside(lock_for_dump(
             &sessions.snapshot,
             dialect,
@@ -100,6 +101,7 @@ pub(super) async fn take_cut(
             selection = selection::select(context, &sessions.barrier).await?;
             continue;
         }
+        debug!("the tables are locked on the master");
         let start_of = |contents: &[ContentId]| DumpStart {
             dialect: dialect.clone(),
             login: LoginAs {
@@ -136,6 +138,7 @@ pub(super) async fn take_cut(
         if !fleet.all_well() {
             return Ok(None);
         }
+        debug!("the tables are locked on the segments");
         let (consistency, pg_dump) = match is_streams {
             true => {
                 let opened = streams::open_snapshots(context, sessions, fleet, database, &table_names);
@@ -167,6 +170,7 @@ pub(super) async fn take_cut(
                 }
                 None => (None, told.counts),
             };
+            debug!("the rows of {} tables are copied", dumped.len());
             return Ok(Some(CutState {
                 tables: ChosenTables {
                     selection,
@@ -181,7 +185,7 @@ pub(super) async fn take_cut(
                 pg_dump,
             }));
         }
-        tracing::debug!("tables were created, altered or dropped in the moment before the cut; taking another one");
+        debug!("tables were created, altered or dropped in the moment before the cut; taking another one");
         drop(pg_dump);
         selection = selection::select(context, &sessions.barrier).await?;
         give_up_cut(&sessions.snapshot).await?;
@@ -378,12 +382,9 @@ pub(super) fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
 }
 
 pub(super) fn tell_about_cut(consistency: &Consistency) {
-    tracing::debug!(
+    debug!(
         "one cut: {}, attempts: {}, waited: {} ms, held: {} ms",
-        consistency.one_cut,
-        consistency.attempts,
-        consistency.waited_ms,
-        consistency.held_ms
+        consistency.one_cut, consistency.attempts, consistency.waited_ms, consistency.held_ms
     );
     if let Some(note) = &consistency.note {
         warn!("The dump is not one cut across all segments: {note}");
