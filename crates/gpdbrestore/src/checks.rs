@@ -14,6 +14,7 @@ const WAYS: [&str; 4] = ["-t", "-b", "-R", "-s"];
 
 #[rustfmt::skip]
 pub static CHECKS: &[Check] = &[
+    ask("-d", data_directory),
     ask("1", |asked| refuse_if(ways(asked) == 0, "Must supply one of -t, -b, -R, or -s.")),
     ask("2", |asked| refuse_if(ways(asked) > 1, "Only supply one of -t, -b, -R, or -s.")),
     ask("3", |asked| refuse_if(asked.options.has("-L") && !asked.options.has("-t"), "Need to supply -t <timestamp> for -L option")),
@@ -66,6 +67,16 @@ fn ways(asked: &Asked) -> usize {
 
 fn has_any(asked: &Asked, ids: &[&str]) -> bool {
     ids.iter().any(|id| asked.options.has(id))
+}
+
+/// The original read `postgresql.conf` there before it looked at any option.
+fn data_directory(asked: &Asked) -> Option<Finding> {
+    let directory = asked.options.text("-d")?;
+    let error = std::fs::metadata(directory).err()?;
+    Some(Finding::Refused(
+        Refusal::failed(format!("the data directory \"{directory}\" cannot be read: {error}"))
+            .with_hint("-d names the data directory of the master; without it MASTER_DATA_DIRECTORY counts"),
+    ))
 }
 
 fn truncate_everything(asked: &Asked) -> Option<Finding> {

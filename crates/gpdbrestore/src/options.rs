@@ -340,3 +340,7 @@ mod tests {
         std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
     }
 }
+
+#[cfg(test)]
+#[path = "options/tested.rs"]
+mod tested;

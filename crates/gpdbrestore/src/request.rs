@@ -195,12 +195,12 @@ mod tests {
             verbosity: Default::default(),
         };
         assert_eq!(request("-t 20240102030405").unwrap(), plain);
-        let line = "-a -e -t 20240102030405 -d /m -u /backup -B 3 -v --redirect copy --noanalyze --noaostats --remote-bin /b \
+        let line = "-a -e -t 20240102030405 -d / -u /backup -B 3 -v --redirect copy --noanalyze --noaostats --remote-bin /b \
                     --report-status-dir / -K";
         assert_eq!(
             request(line).unwrap(),
             RestoreRequest {
-                master_data_dir: "/m".into(),
+                master_data_dir: "/".into(),
                 backup_root: Some("/backup".into()),
                 recreate: true,
                 redirect: Some("copy".into()),

@@ -87,6 +87,20 @@ fn each_kind_of_refusal_has_the_frame_of_the_original() {
             vec!["-a", "--ddboost", "-R", "sdw1:/backup/db_dumps/20240102"],
             "[ERROR]:-gpdbrestore error: -R cannot be used with DDBoost parameters.",
         ),
+        (
+            vec!["-a", "-t", "20240102030405", "--ddboost-storage-unit", "unit"],
+            "[CRITICAL]:-gpdbrestore failed. (Reason='Cannot use ddboost storage unit option without specifying \
+             --ddboost option.') exiting...",
+        ),
+        (
+            vec!["-a", "-s", "demo", "--netbackup-service-host", "h"],
+            "[CRITICAL]:-gpdbrestore failed. (Reason='-s is not supported with NetBackup.') exiting...",
+        ),
+        (
+            vec!["-a", "-t", "20240102030405", "--netbackup-block-size", "1024"],
+            "[CRITICAL]:-gpdbrestore failed. (Reason='The --netbackup-service-host option must be supplied to use \
+             NetBackup.') exiting...",
+        ),
     ] {
         let refused = run(home.path(), &arguments);
         assert_eq!(refused.status.code(), Some(2));

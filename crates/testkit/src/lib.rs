@@ -21,8 +21,10 @@ mod postgres;
 mod programs;
 mod proxy;
 mod sshd;
+mod tested;
 
 pub use cluster::{Cluster, ClusterSpec, Instance, Plain};
 pub use hosts::{Hosts, Login};
 pub use programs::{Finished, Program, bin, repository};
 pub use sshd::Sshd;
+pub use tested::assert_tested;

@@ -544,6 +544,18 @@ fn every_check_speaks_the_words_of_the_original() {
             EX,
             "--silence-timeout must be 3 or more seconds",
         ),
+        (
+            "--through-master",
+            "-x d --jobs 3",
+            EX,
+            "--jobs can only be selected with --through-master option",
+        ),
+        (
+            "--exclude-database",
+            "-x d --exclude-database e",
+            EX,
+            "--exclude-database can only be selected with --all-databases option",
+        ),
     ];
     for (number, line, class, text) in cases {
         let words: Vec<&str> = line.split(' ').collect();

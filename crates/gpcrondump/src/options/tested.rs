@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use gpdump_testkit::assert_tested;
+
 use super::GROUPS;
 
 /// Option and test, as `file::function`; `command_line` lies beside the program, the others run the programs on servers.
@@ -102,53 +104,10 @@ const TESTED: &[(&str, &str)] = &[
 
 #[test]
 fn every_option_is_shown_at_work_by_a_test() {
-    let known: Vec<&str> = GROUPS
+    let options: Vec<&[&str]> = GROUPS
         .iter()
         .flat_map(|group| group.options)
-        .map(|option| option.id())
+        .map(|option| option.names)
         .collect();
-    let listed: Vec<&str> = TESTED.iter().map(|(option, _)| *option).collect();
-    for option in &known {
-        assert_eq!(
-            listed.iter().filter(|listed| *listed == option).count(),
-            1,
-            "tests of {option}"
-        );
-    }
-    assert_eq!(
-        listed.len(),
-        known.len(),
-        "options that there are, and options that are tested"
-    );
-}
-
-#[test]
-fn every_listed_test_is_there_and_uses_its_option() {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for option in GROUPS.iter().flat_map(|group| group.options) {
-        let Some((_, test)) = TESTED.iter().find(|(id, _)| *id == option.id()) else {
-            continue;
-        };
-        let (file, function) = test.split_once("::").unwrap();
-        let folder = if file == "command_line" {
-            here.join("tests")
-        } else {
-            here.join("../../tests/tests")
-        };
-        let text = std::fs::read_to_string(folder.join(format!("{file}.rs")))
-            .unwrap_or_else(|error| panic!("{test}: {error}"));
-        let body = text
-            .split("#[test]")
-            .find(|part| part.contains(&format!("\nfn {function}(")));
-        let body = body.unwrap_or_else(|| panic!("there is no test {test}"));
-        // Words may be made by what the tests of a file share, which stands in front of the first of them.
-        let shared = text.split("#[test]").next().unwrap_or_default();
-        let uses = |name: &&str| {
-            let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-            [body, shared]
-                .iter()
-                .any(|text| text.split(|c: char| !is_part(c)).any(|word| word == *name))
-        };
-        assert!(option.names.iter().any(uses), "{test} does not use {}", option.id());
-    }
+    assert_tested(&options, TESTED, Path::new(env!("CARGO_MANIFEST_DIR")));
 }

@@ -3,7 +3,7 @@
 //! Straight into the segment of the same number is the fast way, and right only where a row belongs to the segment that
 //! it was dumped from. Everything else goes through the master, which is always right.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::DumpSet;
 use crate::words::cluster::Cluster;
@@ -69,6 +69,24 @@ pub fn plan_routes(
 }
 
 impl Routes {
+    /// How the rows go, for the log of `-v`: the rule, and how many tables do not keep to it.
+    pub fn in_words(&self) -> String {
+        let words = |route| match route {
+            LoadRoute::Direct | LoadRoute::DirectOrMaster => "straight into the segments",
+            LoadRoute::ThroughMaster => "through the master",
+            LoadRoute::OnceThroughMaster => "through the master, from one of the files",
+            LoadRoute::Skip => "nowhere",
+        };
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, route) in &self.exceptions {
+            *counts.entry(words(*route)).or_default() += 1;
+        }
+        let others = counts
+            .iter()
+            .map(|(words, count)| format!("; of {count} tables {words}"));
+        format!("rows go {}{}", words(self.default), others.collect::<String>())
+    }
+
     /// The rows of this table are wanted.
     pub fn wants(&self, table: &QualifiedName) -> bool {
         let found = self.exceptions.iter().find(|(name, _)| name == table);

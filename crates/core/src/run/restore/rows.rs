@@ -61,6 +61,7 @@ impl Scene<'_> {
         if let Some(selection) = wanted.selection {
             routes = routes.only(selection.rows());
         }
+        tracing::debug!("{} data files; {}", files.len(), routes.in_words());
         let contents: BTreeSet<ContentId> = files.iter().map(|file| file.content).collect();
         self.board.begin(Figures {
             subject: format!("Restoring {}", self.database),
