@@ -18,6 +18,7 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+use crate::store::files::Files;
 use crate::words::cluster::HostName;
 use crate::words::limits::Limits;
 use crate::worker::protocol::{Event, HEARTBEAT_SECONDS, MAX_LINE_BYTES, PROTOCOL, Request, WORKER_ARGUMENT};
@@ -36,6 +37,8 @@ pub struct Launcher {
     /// Names under which the cluster may know this host.
     pub own_names: Vec<String>,
     pub limits: Limits,
+    /// The files of the run; workers are told the way to its bucket.
+    pub files: Files,
 }
 
 /// Pauses between logins that ssh could not make; a worker has done nothing before its first word.
@@ -256,6 +259,9 @@ impl Launcher {
                 }
                 channel.heard = Instant::now();
                 channel.send(&Request::Limits(self.limits)).await;
+                if let Some(access) = self.files.access() {
+                    channel.send(&Request::Storage(access.clone())).await;
+                }
                 Ok(channel)
             }
             Ok(Ok(other)) => Err(Error::Garbled {
@@ -438,6 +444,7 @@ mod tests {
 
     fn launcher() -> Launcher {
         Launcher {
+            files: Files::default(),
             program: PathBuf::from("/opt/it's here/gpcrondump"),
             remote_bin: None,
             ssh: PathBuf::from("ssh"),

@@ -17,6 +17,8 @@ const TABLES: &[&str] = &["-t", "-T"];
 const CLEANUP: &[&str] = &["-c", "-o"];
 const NETBACKUP: &[&str] = &["--netbackup-service-host", "--netbackup-policy", "--netbackup-schedule"];
 
+const STORAGE: [&str; 3] = ["--storage-credentials", "--storage-endpoint", "--storage-path-style"];
+
 /// Schemas that belong to the server and are never dumped by name.
 const CATALOG_SCHEMAS: [&str; 6] = [
     "gp_toolkit",
@@ -105,6 +107,12 @@ pub static CHECKS: &[Check] = &[
     ask("--through-master", through_master),
     ask("--cut-timeout", |asked| refuse_if(asked.options.int("--cut-timeout").is_some_and(|n| n < 0), || Finding::failed("--cut-timeout must be 0 or more seconds"))),
     ask("limits", |asked| bad_limit(asked.options).and_then(Finding::failed)),
+    failed("--storage", &[&["--storage"], &["-u"]], "-u can not be selected with --storage option"),
+    failed("--storage", &[&["--storage"], &["--list-backup-files"]], "--list-backup-files can not be selected with --storage option: there are no named pipes in a bucket, and every file of a set lies in it"),
+    failed("--storage", &[&["--storage"], &["-f"]], "-f can not be selected with --storage option: a bucket has no end"),
+    failed("--storage", &[&["--storage"], &["--external"]], "--external can not be selected with --storage option: its rows go into a storage by themselves, and its other files where -u says"),
+    ask("--storage", storage_alone),
+    ask("--storage", odd_prefix),
     ask("Data Domain", data_domain_and_netbackup),
 ];
 
@@ -193,9 +201,35 @@ fn database_of_the_environment(asked: &Asked) -> Option<Finding> {
     }
 }
 
+/// What says how to reach a storage, and no storage.
+fn storage_alone(asked: &Asked) -> Option<Finding> {
+    let how = STORAGE.into_iter().find(|id| asked.options.has(id))?;
+    refuse_if(!asked.options.has("--storage"), || {
+        Finding::failed(format!("{how} can only be selected with --storage option"))
+    })
+}
+
+/// Names of files stand in URLs there.
+fn odd_prefix(asked: &Asked) -> Option<Finding> {
+    let prefix = asked
+        .options
+        .text("--prefix")
+        .filter(|_| asked.options.has("--storage"))?;
+    let is_plain = prefix.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    refuse_if(!is_plain, || {
+        Finding::failed(format!(
+            "--prefix \"{prefix}\" can not be selected with --storage option: names in a bucket have letters, digits and - _ ."
+        ))
+    })
+}
+
 /// Who asks for something else as well would wait for it in vain.
 fn list_alone(asked: &Asked) -> Option<Finding> {
-    const WITH: [&str; 10] = [
+    const WITH: [&str; 14] = [
+        "--storage",
+        "--storage-credentials",
+        "--storage-endpoint",
+        "--storage-path-style",
         "--list-backups",
         "-x",
         "--prefix",

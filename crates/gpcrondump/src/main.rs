@@ -15,9 +15,11 @@ use gpdump_core::cli::pid_lock::{PidLock, PidLockError};
 use gpdump_core::cli::program::{self, Begun, Program};
 use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
+use gpdump_core::cli::storage::{end_with, open_files};
 use gpdump_core::format::run_report::{Action, DumpBody};
 use gpdump_core::plan::dump_request::DumpRequest;
 use gpdump_core::run::Telling;
+use gpdump_core::store::files::Files;
 use gpdump_core::words::exit::Exit;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +46,11 @@ fn run(argv: &[OsString]) -> Result<Exit, Exit> {
     let start = program::start(&PROGRAM, argv)?;
     if start.options.has("--list-backups") {
         let (notes, request) = request::resolve_list(&start.options, &start.environment);
+        let request = request.and_then(|request| {
+            let cancel = CancellationToken::new();
+            let files = open_files(Some(&request.root), &start.options, &start.environment, cancel)?;
+            Ok((files, request))
+        });
         return Ok(list_sets(&PROGRAM, &start, &notes, request));
     }
     let begun = start.begin(&PROGRAM)?;
@@ -67,6 +74,13 @@ fn work(begun: &Begun, told: &mut DumpBody) -> anyhow::Result<Exit> {
     if let Some(external) = &request.external {
         begun.log.hide(&external.secrets);
     }
+    let cancel = CancellationToken::new();
+    let files = open_files(
+        request.backup_root.as_ref(),
+        &begun.options,
+        &begun.environment,
+        cancel.clone(),
+    )?;
     let _lock = match PidLock::acquire(&request.master_data_dir, PROGRAM.name) {
         Ok(lock) => lock,
         Err(held @ PidLockError::Held { .. }) => {
@@ -76,8 +90,9 @@ fn work(begun: &Begun, told: &mut DumpBody) -> anyhow::Result<Exit> {
         Err(error) => return Err(error.into()),
     };
     program::in_runtime(program::LAST_WRITES, async {
-        let cancel = cancel_on_signals().context("could not listen for signals")?;
-        dump(begun, &request, told, cancel).await
+        let signals = cancel_on_signals().context("could not listen for signals")?;
+        end_with(&signals, &cancel);
+        dump(begun, &request, &files, told, signals).await
     })
     .context("could not start the threads of the program")?
 }
@@ -85,6 +100,7 @@ fn work(begun: &Begun, told: &mut DumpBody) -> anyhow::Result<Exit> {
 async fn dump(
     begun: &Begun,
     request: &DumpRequest,
+    files: &Files,
     told: &mut DumpBody,
     cancel: CancellationToken,
 ) -> anyhow::Result<Exit> {
@@ -94,5 +110,5 @@ async fn dump(
         told,
         board: &begun.board,
     };
-    Ok(gpdump_core::run::dump::run(&begun.environment, request, now, confirm, told, &cancel).await?)
+    Ok(gpdump_core::run::dump::run(&begun.environment, request, files, now, confirm, told, &cancel).await?)
 }

@@ -58,6 +58,31 @@ pub static GROUPS: &[OptionGroup] = &[
                 "put the files under this directory of every host instead of each server's data directory",
             ),
             text(
+                &["--storage"],
+                "URL",
+                "put the files into a bucket: s3://BUCKET/PREFIX or cos://BUCKET-APPID.cos.REGION.myqcloud.com/PREFIX; or under \
+                 file:///DIRECTORY, as -u",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--storage-credentials"],
+                "FILE",
+                "read the account of the storage from FILE, which only its owner may read, instead of the environment or \
+                 the provider's own file",
+            )
+            .of(Origin::Ours),
+            text(
+                &["--storage-endpoint"],
+                "URL",
+                "server of the storage when it is not the provider's own: https://HOST[:PORT]",
+            )
+            .of(Origin::Ours),
+            flag(
+                &["--storage-path-style"],
+                "put the bucket into the path of a URL and not into the name of its host",
+            )
+            .of(Origin::Ours),
+            text(
                 &["--prefix"],
                 "TEXT",
                 "start every file name with TEXT and an underscore",

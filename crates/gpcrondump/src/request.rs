@@ -7,6 +7,7 @@ use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::external;
 use gpdump_core::cli::optparse::{Parsed, python_int};
 use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
+use gpdump_core::cli::storage;
 use gpdump_core::format::email_file::{self, MailRule};
 use gpdump_core::format::report::BackupType;
 use gpdump_core::gplog::LogLevel;
@@ -46,9 +47,9 @@ pub fn resolve_list(
 }
 
 fn build_list(options: &Parsed, environment: &Environment) -> Result<ListRequest, Refusal> {
-    let root = match options.text("-u") {
-        Some(root) => PathBuf::from(root),
-        None => required_data_directory(options, environment)?,
+    let root = match storage::root(options)? {
+        Some(root) => root,
+        None => required_data_directory(options, environment)?.into(),
     };
     Ok(ListRequest {
         root,
@@ -86,7 +87,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
             Some(root) => PathBuf::from(root),
             None => required_data_directory(options, environment)?,
         },
-        backup_root: options.text("-u").map(PathBuf::from),
+        backup_root: storage::root(options)?,
         prefix: prefix(options)?,
         key: key.map_err(|bad: BadKey| Refusal::failed(bad.to_string()))?,
         compression: if options.has("-z") {
@@ -243,8 +244,9 @@ fn filter(options: &Parsed) -> Result<TableFilter, Refusal> {
 
 /// The number was checked before.
 fn disk_check(options: &Parsed) -> DiskCheck {
-    // Rows that go into a storage need no room here.
-    if options.has("--incremental") || options.has(external::EXTERNAL) {
+    // Rows that go into a storage need no room here, and a bucket has no end that could be looked at.
+    let is_stored = options.text("--storage").is_some_and(|url| !url.starts_with("file://"));
+    if options.has("--incremental") || options.has(external::EXTERNAL) || is_stored {
         return DiskCheck::Bypassed;
     }
     let percent = match options.text("-f") {

@@ -50,6 +50,9 @@ pub static CHECKS: &[Check] = &[
     ask("--through-master", through_master),
     ask("--jobs", |asked| refuse_if(asked.options.int("--jobs").is_some_and(|n| n <= 0), "--jobs must be greater than 0")),
     ask("limits", |asked| bad_limit(asked.options).map(|text| Finding::Refused(Refusal::argument(text)))),
+    failed("--storage", &[&["--storage"], &["-u"]], "-u can not be selected with --storage option"),
+    failed("--storage", &[&["--storage"], &["-R"]], "-R can not be selected with --storage option: the files of a bucket need not be brought from another host"),
+    ask("--storage", storage_alone),
     ask("Data Domain", data_domain_and_netbackup),
 ];
 
@@ -162,6 +165,16 @@ fn relative_directory(asked: &Asked) -> Option<Finding> {
     Finding::failed(format!(
         "\"{directory}\" is not an absolute path. Please specify the absolute path where the backup files are on each host."
     ))
+}
+
+/// What says how to reach a storage, and no storage.
+fn storage_alone(asked: &Asked) -> Option<Finding> {
+    let how = ["--storage-credentials", "--storage-endpoint", "--storage-path-style"];
+    let how = how.into_iter().find(|id| asked.options.has(id))?;
+    match asked.options.has("--storage") {
+        true => None,
+        false => Finding::failed(format!("{how} can only be selected with --storage option")),
+    }
 }
 
 /// What says how to restore, to a run that restores nothing.

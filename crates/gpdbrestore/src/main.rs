@@ -13,10 +13,12 @@ use anyhow::Context;
 use gpdump_core::cli::program::{self, Begun, Program};
 use gpdump_core::cli::prompt::{self, Answer};
 use gpdump_core::cli::signals::cancel_on_signals;
+use gpdump_core::cli::storage::{end_with, open_files};
 use gpdump_core::format::run_report::{Action, RestoreBody};
 use gpdump_core::plan::restore_request::RestoreRequest;
 use gpdump_core::run::Telling;
 use gpdump_core::run::restore::Questions;
+use gpdump_core::store::files::Files;
 use gpdump_core::words::exit::Exit;
 use tokio_util::sync::CancellationToken;
 
@@ -61,9 +63,17 @@ fn work(begun: &Begun, told: &mut RestoreBody) -> anyhow::Result<Exit> {
     program::log_notes(&notes);
     let request = request?;
     begun.log.hide(&request.external.secrets);
+    let cancel = CancellationToken::new();
+    let files = open_files(
+        request.backup_root.as_ref(),
+        &begun.options,
+        &begun.environment,
+        cancel.clone(),
+    )?;
     program::in_runtime(program::LAST_WRITES, async {
-        let cancel = cancel_on_signals().context("could not listen for signals")?;
-        restore(begun, &request, told, cancel).await
+        let signals = cancel_on_signals().context("could not listen for signals")?;
+        end_with(&signals, &cancel);
+        restore(begun, &request, &files, told, signals).await
     })
     .context("could not start the threads of the program")?
 }
@@ -71,6 +81,7 @@ fn work(begun: &Begun, told: &mut RestoreBody) -> anyhow::Result<Exit> {
 async fn restore(
     begun: &Begun,
     request: &RestoreRequest,
+    files: &Files,
     told: &mut RestoreBody,
     cancel: CancellationToken,
 ) -> anyhow::Result<Exit> {
@@ -83,5 +94,5 @@ async fn restore(
         told,
         board: &begun.board,
     };
-    Ok(gpdump_core::run::restore::run(&begun.environment, request, now, questions, told, &cancel).await?)
+    Ok(gpdump_core::run::restore::run(&begun.environment, request, files, now, questions, told, &cancel).await?)
 }

@@ -6,6 +6,7 @@ use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::external;
 use gpdump_core::cli::optparse::Parsed;
 use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
+use gpdump_core::cli::storage;
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::filter::NameList;
 use gpdump_core::plan::restore::remote::RemotePlace;
@@ -51,7 +52,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
                 Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
                     .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
             })?,
-        backup_root: options.text("-u").map(PathBuf::from),
+        backup_root: storage::root(options)?,
         prefix: Prefix::from_option(options.text("--prefix").unwrap_or_default())
             .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))?,
         recreate: options.has("-e"),

@@ -17,6 +17,7 @@ pub mod compare;
 pub mod console;
 mod hosts;
 mod keeper;
+pub mod object_server;
 mod postgres;
 mod programs;
 mod proxy;

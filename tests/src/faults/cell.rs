@@ -326,7 +326,7 @@ fn check_set(stage: &Stage, said: &str, wrong: &mut Vec<String>) {
     for instance in &manifest.instances {
         for stamp in &instance.files {
             let path = instance.directory.join(&stamp.name);
-            let size = fs::metadata(&path).map(|meta| meta.len()).ok();
+            let size = fs::metadata(path.local().expect("a path")).map(|meta| meta.len()).ok();
             if size != Some(stamp.size) {
                 wrong.push(format!(
                     "{} has {size:?} bytes, the manifest says {}",

@@ -12,6 +12,7 @@ use crate::format::run_report::{Action, NoBody};
 use crate::gplog::{LogLevel, early_line};
 use crate::plan::set_list::ListRequest;
 use crate::run::list_sets;
+use crate::store::files::Files;
 use crate::words::exit::Exit;
 use crate::words::refusal::Refusal;
 
@@ -20,7 +21,7 @@ pub fn list_sets(
     program: &Program,
     start: &Start,
     notes: &[(LogLevel, String)],
-    request: Result<ListRequest, Refusal>,
+    request: Result<(Files, ListRequest), Refusal>,
 ) -> Exit {
     let mut troubles = Troubles::default();
     let say = |level: LogLevel, text: &str| {
@@ -32,7 +33,7 @@ pub fn list_sets(
     for (level, text) in notes {
         say(*level, text);
     }
-    let list = request.and_then(|request| list_sets::run(&request, Local::now().naive_local()));
+    let list = request.and_then(|(files, request)| list_sets::run(&files, &request, Local::now().naive_local()));
     match list {
         Ok(list) => {
             let exit = list.exit();

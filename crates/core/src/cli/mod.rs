@@ -21,3 +21,4 @@ pub mod progress;
 pub mod prompt;
 pub mod screen;
 pub mod signals;
+pub mod storage;

@@ -12,6 +12,7 @@ use crate::words::cluster::Instance;
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, TableJob, TableTotals};
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::progress::ProgressBoard;
 use crate::worker::protocol::{
     DirectoryState, DumpStart, Event, FoundFile, LogLevel, PreparedDirectory, Request, StatesAsked, StatesPart,
@@ -78,7 +79,7 @@ impl DumpFleet {
     /// Makes and probes the directories of all segments.
     pub async fn prepare(
         &mut self,
-        directories: &BTreeMap<ContentId, std::path::PathBuf>,
+        directories: &BTreeMap<ContentId, Place>,
     ) -> BTreeMap<ContentId, Result<DirectoryState, String>> {
         let hosts: Vec<Vec<ContentId>> = self.fleet.hosts().map(|host| host.contents.clone()).collect();
         for (host, contents) in hosts.iter().enumerate() {
@@ -284,7 +285,7 @@ impl DumpFleet {
     }
 
     /// Writes small files on the segments' hosts: path and text for each. Gives back what could not be written.
-    pub async fn write_files(&mut self, files: BTreeMap<ContentId, (std::path::PathBuf, String)>) -> Vec<String> {
+    pub async fn write_files(&mut self, files: BTreeMap<ContentId, (Place, String)>) -> Vec<String> {
         let mut waiting = BTreeMap::new();
         for (content, (path, text)) in files {
             let Some(host) = self.host_of(content).filter(|host| !self.lost_hosts.contains(host)) else {
@@ -314,7 +315,7 @@ impl DumpFleet {
     }
 
     /// Looks for files by name and size; gives back what is missing or has another size, as sentences.
-    pub async fn check_files(&mut self, directories: &BTreeMap<ContentId, std::path::PathBuf>) -> Vec<String> {
+    pub async fn check_files(&mut self, directories: &BTreeMap<ContentId, Place>) -> Vec<String> {
         // A host answers in the order in which it was asked.
         let mut asked: BTreeMap<usize, VecDeque<ContentId>> = BTreeMap::new();
         for (content, stamps) in &self.stamps {

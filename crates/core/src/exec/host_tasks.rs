@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use super::fanout::STOP_PATIENCE;
 use crate::db::error_chain;
 use crate::launch::Launcher;
+use crate::store::files::Files;
 use crate::words::cluster::HostName;
 use crate::worker::host_tasks::{HostTask, TaskOutcome, perform};
 use crate::worker::protocol::{Event, Request};
@@ -31,7 +32,7 @@ pub async fn run(launcher: &Launcher, tasks: BTreeMap<HostName, Vec<HostTask>>, 
         hosts.spawn(async move {
             let _turn = turns.acquire().await;
             if launcher.is_local(&host) {
-                run_here(host, tasks).await
+                run_here(launcher.files, host, tasks).await
             } else {
                 run_there(&launcher, host, tasks).await
             }
@@ -47,11 +48,11 @@ pub async fn run(launcher: &Launcher, tasks: BTreeMap<HostName, Vec<HostTask>>, 
     ends
 }
 
-async fn run_here(host: HostName, tasks: Vec<HostTask>) -> Vec<TaskEnd> {
+async fn run_here(files: Files, host: HostName, tasks: Vec<HostTask>) -> Vec<TaskEnd> {
     let work = move || {
         let end = |task: HostTask| TaskEnd {
             host: host.clone(),
-            result: perform(&task).map_err(|error| error_chain(&error)),
+            result: perform(&files, &task).map_err(|error| error_chain(&error)),
             task,
         };
         tasks.into_iter().map(end).collect()

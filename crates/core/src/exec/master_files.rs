@@ -1,12 +1,12 @@
 //! The files that the master's part of a dump consists of: written unfinished first, named together.
 
-use std::path::Path;
-
 use crate::store::compress::{MEMBER_BYTES, gzip_member};
 use crate::store::data_file::{Error, PartialFile};
+use crate::store::files::Files;
 use crate::store::member_ends::members;
 use crate::store::pipe::GiveUp;
 use crate::words::layout::{Compression, DumpFileKind, SetNames};
+use crate::words::place::Place;
 
 /// DDL before and after the data, and the statement that creates the database.
 #[derive(Debug)]
@@ -27,7 +27,8 @@ pub struct MasterFiles {
 impl MasterFiles {
     /// Writes all three; compresses DDL as the names say, `rsyncable` as the data files.
     pub fn write(
-        directory: &Path,
+        to: &Files,
+        directory: &Place,
         names: &SetNames,
         texts: &MasterTexts,
         rsyncable: bool,
@@ -46,13 +47,13 @@ impl MasterFiles {
         ];
         let written: Result<Vec<PartialFile>, Error> = files
             .into_iter()
-            .map(|(kind, bytes)| PartialFile::write(&directory.join(names.of_master(kind)), &bytes, give_up))
+            .map(|(kind, bytes)| PartialFile::write(to, &directory.join(names.of_master(kind)), &bytes, give_up))
             .collect();
         Ok(MasterFiles { files: written? })
     }
 
     /// Gives the files their names and makes that durable.
-    pub fn publish(mut self, directory: &Path) -> Result<Vec<crate::words::job::FileStamp>, Error> {
+    pub fn publish(mut self, directory: &Place) -> Result<Vec<crate::words::job::FileStamp>, Error> {
         for file in &mut self.files {
             file.publish()?;
         }

@@ -1,7 +1,6 @@
 //! The workers of a restore: they look for files, load them, and write status files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +12,7 @@ use crate::plan::restore::places::{Found, Search};
 use crate::words::cluster::HostName;
 use crate::words::ids::ContentId;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
 use crate::worker::protocol::{Event, LogLevel, Request};
@@ -96,7 +96,7 @@ impl RestoreFleet {
 
     /// Which of the wanted files are there.
     pub async fn find(&mut self, search: &Search) -> Result<Found, Refusal> {
-        let mut queues: Vec<VecDeque<(&PathBuf, &BTreeSet<String>)>> = self
+        let mut queues: Vec<VecDeque<(&Place, &BTreeSet<String>)>> = self
             .hosts
             .iter()
             .map(|host| search.get(host).into_iter().flatten().collect())
@@ -189,9 +189,9 @@ impl RestoreFleet {
     }
 
     /// Writes small files; returns a sentence for each that could not be written.
-    pub async fn write_files(&mut self, files: Vec<(HostName, PathBuf, String)>) -> Vec<String> {
+    pub async fn write_files(&mut self, files: Vec<(HostName, Place, String)>) -> Vec<String> {
         let mut problems = Vec::new();
-        let mut open: BTreeSet<(usize, PathBuf)> = BTreeSet::new();
+        let mut open: BTreeSet<(usize, Place)> = BTreeSet::new();
         for (host, path, text) in files {
             match self.hosts.iter().position(|known| *known == host) {
                 Some(at) if self.lost.contains(&at) => {
@@ -220,7 +220,7 @@ impl RestoreFleet {
                 Err(error) => {
                     let (lost, kept) = open.into_iter().partition(|(at, _)| *at == host);
                     open = kept;
-                    let lost: BTreeSet<(usize, PathBuf)> = lost;
+                    let lost: BTreeSet<(usize, Place)> = lost;
                     problems.extend(
                         lost.iter()
                             .map(|(_, path)| could_not_write(&self.hosts[host], path, &error_chain(&error))),
@@ -240,7 +240,7 @@ impl RestoreFleet {
     }
 }
 
-async fn send_find(fleet: &Fleet, host: usize, next: Option<&(&PathBuf, &BTreeSet<String>)>) {
+async fn send_find(fleet: &Fleet, host: usize, next: Option<&(&Place, &BTreeSet<String>)>) {
     if let Some((directory, names)) = next {
         let request = Request::Find {
             directory: (*directory).clone(),
@@ -299,6 +299,6 @@ pub(super) fn log(level: LogLevel, host: &HostName, text: &str) {
     }
 }
 
-fn could_not_write(host: &HostName, path: &Path, why: &str) -> String {
+fn could_not_write(host: &HostName, path: &Place, why: &str) -> String {
     format!("could not write {} on {host}: {why}", path.display())
 }

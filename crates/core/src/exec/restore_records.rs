@@ -1,6 +1,6 @@
 //! What a restore leaves behind to be read: a status file for each instance and the report.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use chrono::NaiveDateTime;
 
@@ -13,6 +13,7 @@ use crate::plan::translate::not_restored::{self, NotRestored};
 use crate::words::cluster::{Cluster, HostName, Instance};
 use crate::words::ids::{ContentId, DbId};
 use crate::words::layout::{DumpFileKind, InstanceId};
+use crate::words::place::Place;
 
 /// How it went on the master.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,14 +41,14 @@ pub struct Records<'a> {
 }
 
 /// Every file to be written: host, path, text.
-pub fn compose(records: Records<'_>) -> Vec<(HostName, PathBuf, String)> {
+pub fn compose(records: Records<'_>) -> Vec<(HostName, Place, String)> {
     let Records { set, cluster, .. } = records;
     let master = cluster.master();
     let at_master = records.directory.unwrap_or(records.master_directory);
     let master_result = result_of(records.master.failure.as_deref(), &[&records.master.errors]);
     let mut written = vec![(
         master.host.clone(),
-        at_master.join(set.names.of_master(DumpFileKind::RestoreStatus)),
+        at_master.join(set.names.of_master(DumpFileKind::RestoreStatus)).into(),
         status_text(records.now, &set.names.of_master(DumpFileKind::Dump), &master_result),
     )];
     let mut rows = vec![RestoreRow {
@@ -76,18 +77,23 @@ pub fn compose(records: Records<'_>) -> Vec<(HostName, PathBuf, String)> {
             content: file.content,
             dbid: target.map_or(file.dbid, |t| t.dbid),
         };
+        // Nothing is written into a bucket: who restores needs no right for that.
+        let beside = file.path.local().and_then(Path::parent);
         let directory = match (records.directory, target) {
             (Some(directory), _) => directory,
             (None, Some(target)) => &target.data_dir,
-            (None, None) => file.path.parent().unwrap_or(Path::new("/")),
+            (None, None) => beside.unwrap_or(at_master),
         };
         let host = match (records.directory, target) {
             (None, Some(target)) => &target.host,
+            (None, None) if beside.is_none() => &master.host,
             _ => &file.host,
         };
         written.push((
             host.clone(),
-            directory.join(set.names.of_instance(DumpFileKind::RestoreStatus, id)),
+            directory
+                .join(set.names.of_instance(DumpFileKind::RestoreStatus, id))
+                .into(),
             status_text(records.now, &file.path.display().to_string(), &result),
         ));
         let server = target.unwrap_or(master);
@@ -109,11 +115,11 @@ pub fn compose(records: Records<'_>) -> Vec<(HostName, PathBuf, String)> {
         results: RestoreResults::Instances(rows),
     };
     let path = at_master.join(set.names.of_set(DumpFileKind::RestoreReport));
-    written.push((master.host.clone(), path, report.write()));
+    written.push((master.host.clone(), path.into(), report.write()));
     if !records.master.not_restored.is_empty() {
         let text = not_restored::write(&report.key, records.database, &records.master.not_restored);
         let path = at_master.join(set.names.of_set(DumpFileKind::RestoreRest));
-        written.push((master.host.clone(), path, text));
+        written.push((master.host.clone(), path.into(), text));
     }
     written
 }

@@ -16,7 +16,6 @@
 //! can tell.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
 
 use chrono::DateTime;
 use serde::{Deserialize, Serialize};
@@ -29,6 +28,7 @@ use crate::words::ids::{ContentId, DbId, Prefix, TimestampKey};
 use crate::words::job::{FileStamp, TableTotals};
 use crate::words::layout::{Compression, DumpFileKind, DumpFileName, FileNaming, InstanceId};
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::relation::Distribution;
 
 /// The version of this format; a reader refuses others.
@@ -140,7 +140,7 @@ pub struct InstanceFiles {
     pub content: ContentId,
     pub dbid: DbId,
     pub host: HostName,
-    pub directory: PathBuf,
+    pub directory: Place,
     pub files: Vec<FileStamp>,
 }
 

@@ -16,6 +16,7 @@ use super::manifest_summary::ManifestSummary;
 use super::report::BackupType;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// The version of this format.
@@ -138,7 +139,7 @@ pub struct SetFacts {
     pub prefix: String,
     pub kind: BackupType,
     /// The master's.
-    pub directory: PathBuf,
+    pub directory: Place,
     /// On all hosts, the manifest left out.
     pub files: u64,
     /// Of these files.
@@ -174,7 +175,7 @@ impl DatabaseDump {
         self.hint.clone_from(&refusal.hint);
     }
 
-    pub fn dumped(&mut self, exit: Exit, directory: PathBuf, manifest: &Manifest) {
+    pub fn dumped(&mut self, exit: Exit, directory: Place, manifest: &Manifest) {
         let summary = ManifestSummary::of(manifest);
         let (files, bytes) = summary.files();
         self.outcome = exit.into();

@@ -1,8 +1,6 @@
 //! Chains of increments as they lie on the master: the base of a new one, and the sets that an old one needs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
 use tracing::{debug, warn};
 
 use super::dump_set::read_manifest;
@@ -14,27 +12,30 @@ use crate::format::table_list::{TableList, parse_schemas, splits};
 use crate::plan::incremental::StatesBefore;
 use crate::plan::incremental::base::{Base, Candidate, HeapFileBefore, Verdict, judge_full, why_no_increment};
 use crate::plan::restore::chain::{Member, assign};
+use crate::store::files::{EntryKind, Files};
 use crate::words::cluster::Cluster;
 use crate::words::ids::{ContentId, DumpDate, Prefix, TimestampKey};
 use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// Finds what a new increment of the database goes on with, and reads what it is compared with.
 pub fn find_base(
-    root: &Path,
+    files: &Files,
+    root: &Place,
     prefix: &Prefix,
     database: &str,
     cluster: &Cluster,
     with_heap: bool,
 ) -> Result<Base, Refusal> {
-    let full = find_full(root, prefix, database)?;
+    let full = find_full(files, root, prefix, database)?;
     check_cluster(&full, cluster)?;
     let names = set_names(prefix, full.key);
     let directory = dump_directory(root, full.key);
-    let increments = read_increments(&directory.join(names.of_set(DumpFileKind::Increments)))?;
+    let increments = read_increments(files, &directory.join(names.of_set(DumpFileKind::Increments)))?;
     let list = directory.join(names.of_set(DumpFileKind::Increments));
     for key in &increments {
-        if let Some(reason) = broken_increment(root, prefix, *key, database)? {
+        if let Some(reason) = broken_increment(files, root, prefix, *key, database)? {
             return Err(Refusal::failed(format!(
                 "Timestamp '{key}' from increments file '{}' is not a valid increment",
                 list.display()
@@ -43,14 +44,14 @@ pub fn find_base(
         }
     }
     let last = increments.last().copied().unwrap_or(full.key);
-    let filter = read_optional(&directory.join(names.of_set(DumpFileKind::Filter)))?;
-    let schemas = read_optional(&directory.join(names.of_set(DumpFileKind::Schema)))?;
-    let mut before = read_states(root, prefix, last)?;
+    let filter = read_optional(files, &directory.join(names.of_set(DumpFileKind::Filter)))?;
+    let schemas = read_optional(files, &directory.join(names.of_set(DumpFileKind::Schema)))?;
+    let mut before = read_states(files, root, prefix, last)?;
     if let Some(chosen) = full.chosen_tables() {
         // The states are those of all tables, but some of these are in no set yet.
         let mut held = chosen.to_vec();
         for key in &increments {
-            let list = read_table_list(root, prefix, *key, DumpFileKind::DirtyList)?;
+            let list = read_table_list(files, root, prefix, *key, DumpFileKind::DirtyList)?;
             // A line that can be read as two tables proves neither.
             let names = list.lines().iter().map(|line| splits(line));
             held.extend(names.filter(|names| names.len() == 1).flatten());
@@ -61,7 +62,7 @@ pub fn find_base(
     Ok(Base {
         before,
         heap: match with_heap {
-            true => read_heap_files(root, prefix, last),
+            true => read_heap_files(files, root, prefix, last),
             false => None,
         },
         filter: match prefix.is_empty() {
@@ -76,15 +77,20 @@ pub fn find_base(
 }
 
 /// The lines of the filter that the next increment of the database would have; `None`: no filter.
-pub fn find_filter(root: &Path, prefix: &Prefix, database: &str) -> Result<Option<Vec<String>>, Refusal> {
-    let full = find_full(root, prefix, database)?;
+pub fn find_filter(
+    files: &Files,
+    root: &Place,
+    prefix: &Prefix,
+    database: &str,
+) -> Result<Option<Vec<String>>, Refusal> {
+    let full = find_full(files, root, prefix, database)?;
     let path = dump_directory(root, full.key).join(set_names(prefix, full.key).of_set(DumpFileKind::Filter));
-    Ok(read_optional(&path)?.map(|text| TableList::parse(&text).lines().to_vec()))
+    Ok(read_optional(files, &path)?.map(|text| TableList::parse(&text).lines().to_vec()))
 }
 
 /// The increments file of a full dump; without a file there are none yet.
-pub fn read_increments(path: &Path) -> Result<Vec<TimestampKey>, Refusal> {
-    match read_optional(path)? {
+pub fn read_increments(files: &Files, path: &Place) -> Result<Vec<TimestampKey>, Refusal> {
+    match read_optional(files, path)? {
         None => Ok(Vec::new()),
         Some(text) => increments::parse(&text, &path.display().to_string())
             .map_err(|bad| Refusal::failed(bad.to_string()).with_hint("a new full dump begins a new chain")),
@@ -93,15 +99,15 @@ pub fn read_increments(path: &Path) -> Result<Vec<TimestampKey>, Refusal> {
 
 /// The sets that an increment needs, newest first: itself, those before it, the full dump. The keys of a chain stand in
 /// one file only.
-fn find_chain(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<TimestampKey>, Refusal> {
-    for directory in date_directories(root)?.iter().rev() {
-        for name in dump_files(directory, prefix)? {
+fn find_chain(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey) -> Result<Vec<TimestampKey>, Refusal> {
+    for directory in date_directories(files, root)?.iter().rev() {
+        for name in dump_files(files, directory, prefix)? {
             if name.kind != DumpFileKind::Increments {
                 continue;
             }
             let path = directory.join(name.text());
             // A damaged list is no reason not to find the right one.
-            let increments = match read_increments(&path) {
+            let increments = match read_increments(files, &path) {
                 Ok(increments) => increments,
                 Err(refusal) => {
                     warn!("{refusal}");
@@ -126,21 +132,27 @@ fn find_chain(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<Tim
 }
 
 /// The plan of an increment: every set of its chain, newest first, with the tables whose rows come from it.
-pub fn read_plan(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<PlanLine>, Refusal> {
-    let chain = find_chain(root, prefix, key)?;
+pub fn read_plan(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey) -> Result<Vec<PlanLine>, Refusal> {
+    let chain = find_chain(files, root, prefix, key)?;
     let (full, increments) = chain.split_last().expect("a chain has a full dump");
     let mut members = Vec::with_capacity(chain.len());
     for increment in increments {
         members.push(Member {
             key: *increment,
-            dirty: Some(read_table_list(root, prefix, *increment, DumpFileKind::DirtyList)?),
+            dirty: Some(read_table_list(
+                files,
+                root,
+                prefix,
+                *increment,
+                DumpFileKind::DirtyList,
+            )?),
         });
     }
     members.push(Member {
         key: *full,
         dirty: None,
     });
-    let tables = read_table_list(root, prefix, key, DumpFileKind::TableList)?;
+    let tables = read_table_list(files, root, prefix, key, DumpFileKind::TableList)?;
     // Its table might come from an older set for that.
     let dirty = members.first().and_then(|newest| newest.dirty.as_ref());
     if let Some(stranger) = dirty
@@ -160,9 +172,15 @@ pub fn read_plan(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Vec<
 }
 
 /// A list of tables that every increment has.
-fn read_table_list(root: &Path, prefix: &Prefix, key: TimestampKey, kind: DumpFileKind) -> Result<TableList, Refusal> {
+fn read_table_list(
+    files: &Files,
+    root: &Place,
+    prefix: &Prefix,
+    key: TimestampKey,
+    kind: DumpFileKind,
+) -> Result<TableList, Refusal> {
     let path = dump_directory(root, key).join(set_names(prefix, key).of_set(kind));
-    match read_optional(&path)? {
+    match read_optional(files, &path)? {
         Some(text) => Ok(TableList::parse(&text)),
         None => Err(
             Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display()))
@@ -172,15 +190,15 @@ fn read_table_list(root: &Path, prefix: &Prefix, key: TimestampKey, kind: DumpFi
 }
 
 /// The newest full dump that can be a base. Sets that were passed over are told.
-fn find_full(root: &Path, prefix: &Prefix, database: &str) -> Result<Candidate, Refusal> {
-    for directory in date_directories(root)? {
-        let mut reports: Vec<TimestampKey> = dump_files(&directory, prefix)?
+fn find_full(files: &Files, root: &Place, prefix: &Prefix, database: &str) -> Result<Candidate, Refusal> {
+    for directory in date_directories(files, root)? {
+        let mut reports: Vec<TimestampKey> = dump_files(files, &directory, prefix)?
             .into_iter()
             .filter(|name| name.kind == DumpFileKind::Report)
             .map(|name| name.key)
             .collect();
         if reports.is_empty() {
-            if std::fs::read_dir(&directory).is_ok_and(|mut entries| entries.next().is_none()) {
+            if files.list(&directory).is_ok_and(|entries| entries.is_empty()) {
                 warn!("Dump directory {} is empty", directory.display());
             } else {
                 warn!("No dump report files found in dump directory {}", directory.display());
@@ -188,7 +206,7 @@ fn find_full(root: &Path, prefix: &Prefix, database: &str) -> Result<Candidate, 
         }
         reports.sort_unstable();
         for key in reports.into_iter().rev() {
-            let candidate = read_candidate(&directory, prefix, key)?;
+            let candidate = read_candidate(files, &directory, prefix, key)?;
             debug!("Checking for latest timestamp in report of {key}");
             match judge_full(&candidate, database, prefix) {
                 Verdict::Usable => return Ok(candidate),
@@ -254,7 +272,8 @@ fn check_cluster(full: &Candidate, cluster: &Cluster) -> Result<(), Refusal> {
 
 /// Why an increment of a chain cannot be gone on with.
 fn broken_increment(
-    root: &Path,
+    files: &Files,
+    root: &Place,
     prefix: &Prefix,
     key: TimestampKey,
     database: &str,
@@ -263,24 +282,27 @@ fn broken_increment(
     let names = set_names(prefix, key);
     for kind in [DumpFileKind::Report, DumpFileKind::DirtyList, DumpFileKind::TableList] {
         let path = directory.join(names.of_set(kind));
-        if !path.is_file() {
+        if !files.is_file(&path) {
             return Ok(Some(format!("its file {} is missing", path.display())));
         }
     }
-    Ok(why_no_increment(&read_candidate(&directory, prefix, key)?, database))
+    Ok(why_no_increment(
+        &read_candidate(files, &directory, prefix, key)?,
+        database,
+    ))
 }
 
-fn read_candidate(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Result<Candidate, Refusal> {
+fn read_candidate(files: &Files, directory: &Place, prefix: &Prefix, key: TimestampKey) -> Result<Candidate, Refusal> {
     let names = set_names(prefix, key);
     let path = directory.join(names.of_set(DumpFileKind::Report));
-    let text = std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?;
+    let text = files.read(&path).map_err(|error| could_not_read(&path, &error))?;
     let report = report::parse(&String::from_utf8_lossy(&text), prefix, key);
     let names = SetNames {
         naming: report.naming,
         compression: report.compression.unwrap_or(names.compression),
         ..names
     };
-    let (manifest, manifest_problem) = match read_manifest(directory, &names, report.program.is_some()) {
+    let (manifest, manifest_problem) = match read_manifest(files, directory, &names, report.program.is_some()) {
         Ok(manifest) => (manifest, None),
         Err(refusal) => (None, Some(refusal.text)),
     };
@@ -289,13 +311,13 @@ fn read_candidate(directory: &Path, prefix: &Prefix, key: TimestampKey) -> Resul
         manifest_problem,
         tables: (manifest.as_ref()).map(|manifest| manifest.tables.iter().map(|facts| facts.table.clone()).collect()),
         database: manifest.map(|m| m.database).or_else(|| report.database.clone()),
-        has_cdatabase: directory.join(names.of_master(DumpFileKind::Cdatabase)).is_file(),
-        has_filter_file: directory.join(names.of_set(DumpFileKind::Filter)).is_file(),
+        has_cdatabase: files.is_file(&directory.join(names.of_master(DumpFileKind::Cdatabase))),
+        has_filter_file: files.is_file(&directory.join(names.of_set(DumpFileKind::Filter))),
         report,
     })
 }
 
-fn read_states(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<StatesBefore, Refusal> {
+fn read_states(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey) -> Result<StatesBefore, Refusal> {
     let directory = dump_directory(root, key);
     let names = set_names(prefix, key);
     let read = |kind: DumpFileKind| {
@@ -305,7 +327,7 @@ fn read_states(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<States
             DumpFileKind::CoState => format!("co state file does not exist: {}", path.display()),
             _ => format!("[Errno 2] No such file or directory: '{}'", path.display()),
         };
-        match read_optional(&path)? {
+        match read_optional(files, &path)? {
             Some(text) => Ok((path, text)),
             None => Err(Refusal::failed(missing).with_hint(format!(
                 "dump {key} cannot be compared with; a new full dump begins a new chain"
@@ -323,8 +345,13 @@ fn read_states(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<States
 }
 
 /// The files of heap states in a set, as its manifest names them. Without them the increment dumps all heap tables.
-fn read_heap_files(root: &Path, prefix: &Prefix, key: TimestampKey) -> Option<BTreeMap<ContentId, HeapFileBefore>> {
-    let found = read_manifest(&dump_directory(root, key), &set_names(prefix, key), true)
+fn read_heap_files(
+    files: &Files,
+    root: &Place,
+    prefix: &Prefix,
+    key: TimestampKey,
+) -> Option<BTreeMap<ContentId, HeapFileBefore>> {
+    let found = read_manifest(files, &dump_directory(root, key), &set_names(prefix, key), true)
         .ok()
         .flatten();
     let Some(manifest) = found else {
@@ -358,7 +385,7 @@ fn read_heap_files(root: &Path, prefix: &Prefix, key: TimestampKey) -> Option<BT
     files
 }
 
-fn damaged_state(bad: &BadState, path: &Path) -> Refusal {
+fn damaged_state(bad: &BadState, path: &Place) -> Refusal {
     let (text, line) = match bad {
         BadState::Count { line, text } => (format!("Invalid state file format {text}"), line),
         BadState::Operation { line, text } => (
@@ -373,21 +400,17 @@ fn damaged_state(bad: &BadState, path: &Path) -> Refusal {
 }
 
 /// Date directories, newest first.
-fn date_directories(root: &Path) -> Result<Vec<PathBuf>, Refusal> {
+fn date_directories(files: &Files, root: &Place) -> Result<Vec<Place>, Refusal> {
     let place = root.join(DUMP_DIR);
-    let entries = match std::fs::read_dir(&place) {
+    let entries = match files.list(&place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(could_not_read(&place, &error)),
     };
     let mut directories = Vec::new();
     for entry in entries {
-        let path = entry.map_err(|error| could_not_read(&place, &error))?.path();
-        let is_date = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.parse::<DumpDate>().is_ok());
-        if is_date && path.is_dir() {
+        let path = place.join(&entry.name);
+        if entry.name.parse::<DumpDate>().is_ok() && (entry.kind == EntryKind::Directory || files.is_dir(&path)) {
             directories.push(path);
         }
     }
@@ -395,11 +418,13 @@ fn date_directories(root: &Path) -> Result<Vec<PathBuf>, Refusal> {
     Ok(directories)
 }
 
-fn dump_files(directory: &Path, prefix: &Prefix) -> Result<Vec<DumpFileName>, Refusal> {
+fn dump_files(files: &Files, directory: &Place, prefix: &Prefix) -> Result<Vec<DumpFileName>, Refusal> {
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(|error| could_not_read(directory, &error))? {
-        let name = entry.map_err(|error| could_not_read(directory, &error))?.file_name();
-        names.extend(name.to_str().and_then(|name| DumpFileName::parse(name, prefix)));
+    for entry in files
+        .list(directory)
+        .map_err(|error| could_not_read(directory, &error))?
+    {
+        names.extend(DumpFileName::parse(&entry.name, prefix));
     }
     names.sort_by_key(|name| name.key);
     Ok(names)
@@ -415,8 +440,8 @@ fn set_names(prefix: &Prefix, key: TimestampKey) -> SetNames {
     }
 }
 
-fn read_optional(path: &Path) -> Result<Option<String>, Refusal> {
-    match std::fs::read(path) {
+fn read_optional(files: &Files, path: &Place) -> Result<Option<String>, Refusal> {
+    match files.read(path) {
         // What is no UTF-8 names nothing that we can find again, and so proves nothing.
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
@@ -424,6 +449,6 @@ fn read_optional(path: &Path) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn could_not_read(path: &Path, error: &std::io::Error) -> Refusal {
+fn could_not_read(path: &Place, error: &std::io::Error) -> Refusal {
     Refusal::failed(format!("could not read {}: {error}", path.display()))
 }

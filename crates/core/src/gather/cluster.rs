@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::db::connect::{ConnectSpec, Login, Session, local_hosts};
 use crate::db::{self, catalog};
+use crate::store::files::Files;
 use crate::words::cluster::{Cluster, HostName, Instance, Role};
 use crate::words::dialect::Dialect;
 use crate::words::environment::Environment;
@@ -254,8 +255,14 @@ fn running_port(data_dir: &Path) -> Option<u16> {
 }
 
 /// The launcher of this run: same program, the system's ssh.
-pub fn launcher(environment: &Environment, remote_bin: Option<PathBuf>, limits: Limits) -> crate::launch::Launcher {
+pub fn launcher(
+    environment: &Environment,
+    remote_bin: Option<PathBuf>,
+    limits: Limits,
+    files: &Files,
+) -> crate::launch::Launcher {
     crate::launch::Launcher {
+        files: files.clone(),
         limits,
         gphome: environment.gphome.clone(),
         program: environment.program_path.clone(),

@@ -1,29 +1,28 @@
 //! The date directories of a root with the sets in them: what cleaning up decides on.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use crate::format::report::{self, BackupType};
 use crate::plan::retention::{DateDirectory, FoundSet};
+use crate::store::files::{EntryKind, Files};
 use crate::words::ids::{DumpDate, Prefix, TimestampKey};
 use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName, SetNames, parse_any_prefix};
+use crate::words::place::Place;
 
 /// Reads `<root>/db_dumps`. Only real directories whose name is a date count; what else lies there is nobody's set.
-pub fn read_date_directories(root: &Path) -> io::Result<Vec<DateDirectory>> {
+pub fn read_date_directories(files: &Files, root: &Place) -> io::Result<Vec<DateDirectory>> {
     let mut directories = Vec::new();
-    for entry in fs::read_dir(root.join(DUMP_DIR))? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let Some(date) = name.to_str().and_then(|name| name.parse::<DumpDate>().ok()) else {
+    let place = root.join(DUMP_DIR);
+    for entry in files.list(&place)? {
+        let Ok(date) = entry.name.parse::<DumpDate>() else {
             continue;
         };
-        // Of the entry itself: a symbolic link is not a directory of ours.
-        if entry.file_type()?.is_dir() {
+        // A symbolic link is not a directory of ours.
+        if entry.kind == EntryKind::Directory {
             directories.push(DateDirectory {
                 date,
-                sets: read_sets(&entry.path())?,
+                sets: read_sets(files, &place.join(&entry.name))?,
             });
         }
     }
@@ -31,11 +30,10 @@ pub fn read_date_directories(root: &Path) -> io::Result<Vec<DateDirectory>> {
     Ok(directories)
 }
 
-fn read_sets(directory: &Path) -> io::Result<Vec<FoundSet>> {
+fn read_sets(files: &Files, directory: &Place) -> io::Result<Vec<FoundSet>> {
     let mut sets: BTreeMap<(Prefix, TimestampKey), FoundSet> = BTreeMap::new();
-    for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let Some(file) = name.to_str().and_then(parse_any_prefix) else {
+    for entry in files.list(directory)? {
+        let Some(file) = parse_any_prefix(&entry.name) else {
             continue;
         };
         let set = sets.entry((file.prefix.clone(), file.key)).or_insert_with(|| FoundSet {
@@ -46,11 +44,11 @@ fn read_sets(directory: &Path) -> io::Result<Vec<FoundSet>> {
             increments: Vec::new(),
         });
         match file.kind {
-            DumpFileKind::Report => read_report(directory, &file, set),
+            DumpFileKind::Report => read_report(files, directory, &file, set),
             // Only incremental dumps have them; the report may be lost.
             DumpFileKind::DirtyList | DumpFileKind::TableList => set.is_incremental = true,
             DumpFileKind::Increments => {
-                let text = fs::read(directory.join(file.text()))?;
+                let text = files.read(&directory.join(file.text()))?;
                 let keys = String::from_utf8_lossy(&text)
                     .lines()
                     .filter_map(|line| line.trim().parse().ok())
@@ -64,7 +62,7 @@ fn read_sets(directory: &Path) -> io::Result<Vec<FoundSet>> {
     Ok(sets.into_values().collect())
 }
 
-fn read_report(directory: &Path, file: &DumpFileName, set: &mut FoundSet) {
+fn read_report(files: &Files, directory: &Place, file: &DumpFileName, set: &mut FoundSet) {
     let names = SetNames {
         prefix: file.prefix.clone(),
         key: file.key,
@@ -72,7 +70,7 @@ fn read_report(directory: &Path, file: &DumpFileName, set: &mut FoundSet) {
         compression: file.compression,
     };
     // An unreadable report says nothing; its set is taken for a full dump that anybody may need.
-    let Ok(text) = fs::read(directory.join(names.of_set(DumpFileKind::Report))) else {
+    let Ok(text) = files.read(&directory.join(names.of_set(DumpFileKind::Report))) else {
         return;
     };
     let facts = report::parse(&String::from_utf8_lossy(&text), &file.prefix, file.key);
@@ -83,6 +81,7 @@ fn read_report(directory: &Path, file: &DumpFileName, set: &mut FoundSet) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn only_directories_of_dates_count_and_chains_are_read() {
@@ -109,7 +108,7 @@ mod tests {
         )
         .unwrap();
         fs::write(dumps.join("20240102/notes.txt"), "").unwrap();
-        let found = read_date_directories(root.path()).unwrap();
+        let found = read_date_directories(&Files::default(), &root.path().into()).unwrap();
         let set = |key: &str, is_incremental: bool, increments: &[&str]| FoundSet {
             prefix: Prefix::from_option("p").unwrap(),
             key: key.parse().unwrap(),

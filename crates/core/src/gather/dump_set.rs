@@ -1,7 +1,7 @@
 //! One dump set as it lies on the master: its report, its manifest, its small files.
 
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
@@ -10,18 +10,20 @@ use tracing::warn;
 use crate::format::manifest::Manifest;
 use crate::format::report;
 use crate::plan::restore::{DumpSet, SetSegment};
-use crate::store::pipe::{PATIENCE, PipeReader, is_pipe};
+use crate::store::files::{EntryKind, Files};
+use crate::store::pipe::{PATIENCE, PipeReader};
 use crate::words::ids::{ContentId, Prefix, TimestampKey};
 use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::worker::hex;
 
 /// Finds the set under a root (`-u` or the master's data directory), reads its report and manifest, and refuses what is
 /// not whole.
-pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
-    let set = read_set(root, prefix, key)?;
+pub fn read_dump_set(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
+    let set = read_set(files, root, prefix, key)?;
     let master_dump = set.directory.join(set.names.of_master(DumpFileKind::Dump));
-    if !exists(&master_dump) {
+    if !exists(files, &master_dump) {
         return Err(Refusal::known(format!(
             "Unable to find {}. Skipping restore.",
             master_dump.display()
@@ -31,7 +33,7 @@ pub fn read_dump_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<
 }
 
 /// The same for a restore that runs no definitions and loads no rows: the files of those may be gone.
-pub fn read_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
+pub fn read_set(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
     let directory = dump_directory(root, key);
     let names = |naming, compression| SetNames {
         prefix: prefix.clone(),
@@ -41,10 +43,13 @@ pub fn read_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpS
     };
     let report_name = names(FileNaming::New, Compression::None).of_set(DumpFileKind::Report);
     let path = directory.join(&report_name);
-    if !path.is_file() {
-        return Err(no_report(root, &report_name, key, &path));
-    }
-    let bytes = std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?;
+    let bytes = match files.read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(no_report(files, root, &report_name, key, &path));
+        }
+        Err(error) => return Err(could_not_read(&path, &error)),
+    };
     // Messages of servers in another encoding may stand in it; the facts are ASCII, but for the database's name.
     let text = String::from_utf8_lossy(&bytes);
     let facts = report::parse(&text, prefix, key);
@@ -55,7 +60,7 @@ pub fn read_set(root: &Path, prefix: &Prefix, key: TimestampKey) -> Result<DumpS
         )));
     };
     let names = names(facts.naming, compression);
-    let manifest = read_manifest(&directory, &names, facts.program.is_some())?;
+    let manifest = read_manifest(files, &directory, &names, facts.program.is_some())?;
     let segments = match &manifest {
         Some(manifest) => segments_of_manifest(manifest),
         None => segments_of_report(&facts),
@@ -84,7 +89,7 @@ fn backup_type(
     manifest: Option<&Manifest>,
     facts: &report::ReportFacts,
     text: &str,
-    path: &Path,
+    path: &Place,
 ) -> Result<report::BackupType, Refusal> {
     if let Some(manifest) = manifest {
         return Ok(manifest.backup_type);
@@ -104,8 +109,8 @@ fn backup_type(
 
 /// Checks the master's own files against the manifest, sums and all: they are small, and everything depends on them. A
 /// file that a restore can do without is only told.
-pub fn check_master_files(set: &DumpSet) -> Result<(), Refusal> {
-    for (kind, refusal) in master_files_problems(set) {
+pub fn check_master_files(files: &Files, set: &DumpSet) -> Result<(), Refusal> {
+    for (kind, refusal) in master_files_problems(files, set) {
         if is_vital(kind) {
             return Err(refusal);
         }
@@ -115,8 +120,8 @@ pub fn check_master_files(set: &DumpSet) -> Result<(), Refusal> {
 }
 
 /// Checks one of the master's files against the manifest.
-pub fn check_master_file(set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
-    let mut problems = master_files_problems(set).into_iter();
+pub fn check_master_file(files: &Files, set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
+    let mut problems = master_files_problems(files, set).into_iter();
     match problems.find(|(of, _)| *of == kind) {
         Some((_, refusal)) => Err(refusal),
         None => Ok(()),
@@ -125,7 +130,7 @@ pub fn check_master_file(set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusa
 
 /// The master's files that are not what the manifest lists, the report left out: it is written again when something goes
 /// wrong after the dump, and says nothing that is not in the manifest.
-pub fn master_files_problems(set: &DumpSet) -> Vec<(DumpFileKind, Refusal)> {
+pub fn master_files_problems(files: &Files, set: &DumpSet) -> Vec<(DumpFileKind, Refusal)> {
     let master = set.manifest.iter().flat_map(|m| &m.instances);
     let mut problems = Vec::new();
     for stamp in master.filter(|i| i.content.is_master()).flat_map(|m| &m.files) {
@@ -136,10 +141,10 @@ pub fn master_files_problems(set: &DumpSet) -> Vec<(DumpFileKind, Refusal)> {
             continue;
         };
         // What comes out of a pipe comes once: it is held against the manifest when it is read.
-        if is_pipe(&path) {
+        if files.is_pipe(&path) {
             continue;
         }
-        match sum_file(&path) {
+        match sum_file(files, &path) {
             Ok((size, sha256)) if size == stamp.size && sha256 == stamp.sha256 => {}
             Ok(_) => problems.push((
                 kind,
@@ -164,13 +169,13 @@ pub fn is_vital(kind: DumpFileKind) -> bool {
 }
 
 /// A DDL file of the master, unpacked.
-pub fn read_ddl(set: &DumpSet, kind: DumpFileKind) -> Result<Vec<u8>, Refusal> {
+pub fn read_ddl(files: &Files, set: &DumpSet, kind: DumpFileKind) -> Result<Vec<u8>, Refusal> {
     let path = ddl_path(set, kind);
-    let bytes = match is_pipe(&path) {
-        true => read_pipe(set, &path)?,
-        false => std::fs::read(&path).map_err(|error| could_not_read(&path, &error))?,
+    let bytes = match path.local() {
+        Some(local) if files.is_pipe(&path) => read_pipe(set, local)?,
+        _ => files.read(&path).map_err(|error| could_not_read(&path, &error))?,
     };
-    let packed = path.extension().is_some_and(|e| e == "gz");
+    let packed = path.file_name().ends_with(".gz");
     let text = if packed {
         let mut text = Vec::new();
         match MultiGzDecoder::new(&bytes[..]).read_to_end(&mut text) {
@@ -189,7 +194,7 @@ fn read_pipe(set: &DumpSet, path: &Path) -> Result<Vec<u8>, Refusal> {
     let mut bytes = Vec::new();
     PipeReader::open(path, PATIENCE, || false)
         .and_then(|mut pipe| pipe.read_to_end(&mut bytes))
-        .map_err(|error| could_not_read(path, &error))?;
+        .map_err(|error| could_not_read(&path.into(), &error))?;
     let of_master = set
         .manifest
         .iter()
@@ -199,7 +204,7 @@ fn read_pipe(set: &DumpSet, path: &Path) -> Result<Vec<u8>, Refusal> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match stamps.find(|stamp| stamp.name == name) {
         Some(stamp) if stamp.sha256 != hex(&Sha256::digest(&bytes)) => Err(damaged(
-            path,
+            &path.into(),
             "what came out of this named pipe is not the file that the manifest of the set lists",
         )),
         _ => Ok(bytes),
@@ -207,14 +212,14 @@ fn read_pipe(set: &DumpSet, path: &Path) -> Result<Vec<u8>, Refusal> {
 }
 
 /// Where a file of the master lies.
-pub fn ddl_path(set: &DumpSet, kind: DumpFileKind) -> PathBuf {
+pub fn ddl_path(set: &DumpSet, kind: DumpFileKind) -> Place {
     set.directory.join(set.names.of_master(kind))
 }
 
 /// Refuses a set in which a file of the master is missing that every set has.
-pub fn require(set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
+pub fn require(files: &Files, set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
     let path = ddl_path(set, kind);
-    if exists(&path) {
+    if exists(files, &path) {
         return Ok(());
     }
     Err(Refusal::known(format!(
@@ -224,18 +229,17 @@ pub fn require(set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
 }
 
 /// A regular file or a named pipe.
-fn exists(path: &Path) -> bool {
-    std::fs::metadata(path).is_ok_and(|meta| !meta.is_dir())
+fn exists(files: &Files, path: &Place) -> bool {
+    files.is_file(path) || files.is_pipe(path)
 }
 
 /// The original looks into the other date directories to say something else.
-fn no_report(root: &Path, name: &str, key: TimestampKey, path: &Path) -> Refusal {
-    let elsewhere = std::fs::read_dir(root.join(DUMP_DIR))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.path().join(name))
-        .find(|candidate| candidate.is_file());
+fn no_report(files: &Files, root: &Place, name: &str, key: TimestampKey, path: &Place) -> Refusal {
+    let top = root.join(DUMP_DIR);
+    let elsewhere = (files.list(&top).into_iter().flatten())
+        .filter(|entry| entry.kind == EntryKind::Directory)
+        .map(|entry| top.join(&entry.name).join(name))
+        .find(|candidate| files.is_file(candidate));
     match elsewhere {
         Some(found) => {
             Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display())).with_hint(format!(
@@ -251,7 +255,8 @@ fn no_report(root: &Path, name: &str, key: TimestampKey, path: &Path) -> Refusal
 }
 
 pub(super) fn read_manifest(
-    directory: &Path,
+    files: &Files,
+    directory: &Place,
     names: &SetNames,
     must_be_there: bool,
 ) -> Result<Option<Manifest>, Refusal> {
@@ -260,7 +265,10 @@ pub(super) fn read_manifest(
         Refusal::failed(format!("the dump set {} is incomplete or damaged: {reason}", names.key))
             .with_hint("nothing was changed; restore another set, or look into the log of that dump")
     };
-    let text = match std::fs::read_to_string(&path) {
+    let text = match files
+        .read(&path)
+        .and_then(|bytes| String::from_utf8(bytes).map_err(io::Error::other))
+    {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound && !must_be_there => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -322,13 +330,13 @@ fn segments_of_report(facts: &report::ReportFacts) -> Vec<SetSegment> {
         .iter()
         .filter(|row| !row.content.is_master())
         .filter_map(|row| {
-            let file = Path::new(&row.file);
+            let file = Place::from(row.file.as_str());
             Some(SetSegment {
                 content: row.content,
                 dbid: row.dbid,
                 host: crate::words::cluster::HostName(row.host.clone()),
-                directory: file.parent()?.to_owned(),
-                name: file.file_name()?.to_string_lossy().into_owned(),
+                directory: file.parent()?,
+                name: file.file_name().into_owned(),
                 size: None,
                 sha256: None,
             })
@@ -340,18 +348,18 @@ fn segments_of_report(facts: &report::ReportFacts) -> Vec<SetSegment> {
     segments
 }
 
-fn sum_file(path: &Path) -> io::Result<(u64, String)> {
-    let mut file = std::fs::File::open(path)?;
+fn sum_file(files: &Files, path: &Place) -> io::Result<(u64, String)> {
+    let mut file = files.open(path)?;
     let mut sum = Sha256::new();
     let size = io::copy(&mut file, &mut sum)?;
     Ok((size, hex(&sum.finalize())))
 }
 
-fn could_not_read(path: &Path, error: &io::Error) -> Refusal {
+fn could_not_read(path: &Place, error: &io::Error) -> Refusal {
     Refusal::failed(format!("could not read {}: {error}", path.display()))
 }
 
-fn damaged(path: &Path, how: &str) -> Refusal {
+fn damaged(path: &Place, how: &str) -> Refusal {
     Refusal::failed(format!("{} is damaged: {how}", path.display()))
         .with_hint("nothing was changed; restore another set, or get a good copy of the file")
 }

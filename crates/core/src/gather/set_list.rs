@@ -1,17 +1,17 @@
 //! Everything that lies in the dump directories of the master, set by set: names, sizes, reports and manifests, no rows.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
-use std::path::Path;
 
 use crate::db::error_chain;
 use crate::format::increments;
 use crate::format::manifest_summary::ManifestSummary;
 use crate::format::report;
 use crate::plan::set_list::SetTraces;
+use crate::store::files::{EntryKind, Files};
 use crate::words::ids::{DumpDate, Prefix, TimestampKey};
 use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, parse_any_prefix};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// What was found, and a sentence for each directory that could not be looked into.
@@ -22,30 +22,29 @@ pub struct FoundSets {
 }
 
 /// Reads all dump directories below a root. That there are none is no error, that there is no root is one.
-pub fn read_sets(root: &Path) -> Result<FoundSets, Refusal> {
+pub fn read_sets(storage: &Files, root: &Place) -> Result<FoundSets, Refusal> {
     let place = root.join(DUMP_DIR);
-    let could_not = |path: &Path, error: &io::Error| {
+    let could_not = |path: &Place, error: &io::Error| {
         Refusal::failed(format!("could not read directory {}: {error}", path.display()))
     };
-    let entries = match fs::read_dir(&place) {
+    let entries = match storage.list(&place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::metadata(root).map_err(|error| could_not(root, &error))?;
-            return Ok(FoundSets::default());
+            return match root.is_stored() || storage.is_dir(root) {
+                true => Ok(FoundSets::default()),
+                false => Err(could_not(root, &error)),
+            };
         }
         Err(error) => return Err(could_not(&place, &error)),
     };
     let mut found = FoundSets::default();
     for entry in entries {
-        let path = entry.map_err(|error| could_not(&place, &error))?.path();
-        let is_date = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .is_some_and(|name| name.parse::<DumpDate>().is_ok());
-        if !is_date || !path.is_dir() {
+        let path = place.join(&entry.name);
+        let is_date = entry.name.parse::<DumpDate>().is_ok();
+        if !is_date || !(entry.kind == EntryKind::Directory || storage.is_dir(&path)) {
             continue;
         }
-        match read_directory(&path) {
+        match read_directory(storage, &path) {
             Ok(sets) => found.sets.extend(sets),
             Err(error) => found
                 .not_read
@@ -56,15 +55,12 @@ pub fn read_sets(root: &Path) -> Result<FoundSets, Refusal> {
 }
 
 /// A file of a set with its bytes; `None` for what has no size of its own, such as a named pipe.
-type Files = Vec<(DumpFileName, String, Option<u64>)>;
+type Named = Vec<(DumpFileName, String, Option<u64>)>;
 
-fn read_directory(directory: &Path) -> io::Result<Vec<SetTraces>> {
-    let mut sets: BTreeMap<(Prefix, TimestampKey), Files> = BTreeMap::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        let Ok(text) = entry.file_name().into_string() else {
-            continue;
-        };
+fn read_directory(storage: &Files, directory: &Place) -> io::Result<Vec<SetTraces>> {
+    let mut sets: BTreeMap<(Prefix, TimestampKey), Named> = BTreeMap::new();
+    for entry in storage.list(directory)? {
+        let text = entry.name;
         let Some(name) = parse_any_prefix(&text) else {
             continue;
         };
@@ -72,18 +68,17 @@ fn read_directory(directory: &Path) -> io::Result<Vec<SetTraces>> {
         if is_of_restore(name.kind) {
             continue;
         }
-        // Gone since it was listed, most likely by a clean-up.
-        let Ok(meta) = fs::metadata(entry.path()) else {
-            continue;
+        let size = match entry.kind {
+            EntryKind::File(size) => Some(size),
+            EntryKind::Directory | EntryKind::Other => None,
         };
-        let size = meta.is_file().then_some(meta.len());
         sets.entry((name.prefix.clone(), name.key))
             .or_default()
             .push((name, text, size));
     }
     let sets = sets.into_iter();
     Ok(sets
-        .map(|((prefix, key), files)| read_set(directory, prefix, key, &files))
+        .map(|((prefix, key), files)| read_set(storage, directory, prefix, key, &files))
         .collect())
 }
 
@@ -94,7 +89,7 @@ fn is_of_restore(kind: DumpFileKind) -> bool {
     )
 }
 
-fn read_set(directory: &Path, prefix: Prefix, key: TimestampKey, files: &Files) -> SetTraces {
+fn read_set(storage: &Files, directory: &Place, prefix: Prefix, key: TimestampKey, files: &Named) -> SetTraces {
     let names = SetNames {
         prefix: prefix.clone(),
         key,
@@ -121,7 +116,7 @@ fn read_set(directory: &Path, prefix: Prefix, key: TimestampKey, files: &Files) 
             DumpFileKind::DirtyList | DumpFileKind::TableList => set.has_increment_lists = true,
             DumpFileKind::Report => {
                 let path = directory.join(names.of_set(DumpFileKind::Report));
-                match fs::read(&path) {
+                match storage.read(&path) {
                     Ok(bytes) => {
                         set.report = Some(report::parse(&String::from_utf8_lossy(&bytes), &set.prefix, key));
                     }
@@ -130,14 +125,16 @@ fn read_set(directory: &Path, prefix: Prefix, key: TimestampKey, files: &Files) 
             }
             DumpFileKind::Manifest => {
                 let path = directory.join(names.of_set(DumpFileKind::Manifest));
-                match read_manifest(&path, &set) {
+                match read_manifest(storage, &path, &set) {
                     Ok(manifest) => set.manifest = Some(manifest),
                     Err(problem) => set.problems.push(problem),
                 }
             }
             DumpFileKind::Increments => {
                 let path = directory.join(names.of_set(DumpFileKind::Increments));
-                let read = fs::read(&path).map_err(|error| format!("could not read {}: {error}", path.display()));
+                let read = storage
+                    .read(&path)
+                    .map_err(|error| format!("could not read {}: {error}", path.display()));
                 let parsed = read.and_then(|bytes| {
                     increments::parse(&String::from_utf8_lossy(&bytes), &path.display().to_string())
                         .map_err(|bad| bad.to_string())
@@ -156,8 +153,10 @@ fn read_set(directory: &Path, prefix: Prefix, key: TimestampKey, files: &Files) 
     set
 }
 
-fn read_manifest(path: &Path, set: &SetTraces) -> Result<ManifestSummary, String> {
-    let text = fs::read(path).map_err(|error| format!("could not read {}: {error}", path.display()))?;
+fn read_manifest(storage: &Files, path: &Place, set: &SetTraces) -> Result<ManifestSummary, String> {
+    let text = storage
+        .read(path)
+        .map_err(|error| format!("could not read {}: {error}", path.display()))?;
     let manifest =
         ManifestSummary::parse(&text).map_err(|error| format!("{}: {}", path.display(), error_chain(&error)))?;
     match manifest.key == set.key && manifest.prefix == set.prefix {
@@ -172,7 +171,7 @@ fn read_manifest(path: &Path, set: &SetTraces) -> Result<ManifestSummary, String
 }
 
 /// Files of the master that the manifest vouches for and that are not there as it says.
-fn lost_files(manifest: &ManifestSummary, names: &SetNames, files: &Files) -> Vec<String> {
+fn lost_files(manifest: &ManifestSummary, names: &SetNames, files: &Named) -> Vec<String> {
     let report = names.of_set(DumpFileKind::Report);
     let master = manifest
         .instances

@@ -1,7 +1,5 @@
 //! The files of the master that a restore can do without: whether they are still worth something.
 
-use std::path::Path;
-
 use crate::db::error_chain;
 use crate::format::report::{self, Conclusion};
 use crate::format::sql_script::Script;
@@ -9,10 +7,12 @@ use crate::format::state::{LastOperations, ModCounts};
 use crate::format::status::{self, Verdict};
 use crate::format::{cdatabase::Cdatabase, increments};
 use crate::plan::restore::DumpSet;
+use crate::store::files::Files;
 use crate::words::layout::DumpFileKind;
+use crate::words::place::Place;
 
 /// A sentence for each file that is damaged, and for each that every set has and this one has not.
-pub fn problems(set: &DumpSet) -> Vec<String> {
+pub fn problems(files: &Files, set: &DumpSet) -> Vec<String> {
     let mut problems = Vec::new();
     for (kind, look) in FILES {
         let name = match kind {
@@ -22,7 +22,7 @@ pub fn problems(set: &DumpSet) -> Vec<String> {
             _ => set.names.of_set(*kind),
         };
         let path = set.directory.join(name);
-        let problem = match std::fs::read(&path) {
+        let problem = match files.read(&path) {
             Ok(bytes) => look(&bytes, &path, set).err(),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let always = matches!(kind, DumpFileKind::Cdatabase | DumpFileKind::Status);
@@ -35,7 +35,7 @@ pub fn problems(set: &DumpSet) -> Vec<String> {
     problems
 }
 
-type Look = fn(&[u8], &Path, &DumpSet) -> Result<(), String>;
+type Look = fn(&[u8], &Place, &DumpSet) -> Result<(), String>;
 
 const FILES: &[(DumpFileKind, Look)] = &[
     (DumpFileKind::Cdatabase, |bytes, _, _| {

@@ -1,27 +1,27 @@
 //! Finds the set that is meant when its timestamp key is not given: by date, or the newest of a database.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-
 use tracing::{debug, info, warn};
 
 use super::dump_set;
 use crate::format::report;
+use crate::store::files::{Entry, EntryKind, Files};
 use crate::words::ids::{Prefix, TimestampKey};
 use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// The keys of the sets of a date directory, ascending.
-pub fn keys_of_date(root: &Path, prefix: &Prefix, date: &str) -> Result<Vec<TimestampKey>, Refusal> {
+pub fn keys_of_date(files: &Files, root: &Place, prefix: &Prefix, date: &str) -> Result<Vec<TimestampKey>, Refusal> {
     // Digits only: it becomes part of a path.
     let directory = root.join(DUMP_DIR).join(date);
-    if date.len() != 8 || !date.bytes().all(|b| b.is_ascii_digit()) || !directory.is_dir() {
+    if date.len() != 8 || !date.bytes().all(|b| b.is_ascii_digit()) || !files.is_dir(&directory) {
         return Err(Refusal::known(format!(
             "Directory {} does not exist",
             directory.display()
         )));
     }
-    let keys = reports(&directory, prefix)?;
+    let keys = reports(files, &directory, prefix)?;
     if keys.is_empty() {
         return Err(Refusal::known(format!(
             "Could not locate Master database dump files in {}",
@@ -32,17 +32,21 @@ pub fn keys_of_date(root: &Path, prefix: &Prefix, date: &str) -> Result<Vec<Time
 }
 
 /// The newest whole set of a database. Sets that are not whole are passed over, and said to be.
-pub fn latest_key(root: &Path, prefix: &Prefix, database: &str) -> Result<TimestampKey, Refusal> {
+pub fn latest_key(files: &Files, root: &Place, prefix: &Prefix, database: &str) -> Result<TimestampKey, Refusal> {
     info!("Scanning Master host for latest dump file set for database {database}");
     let mut found: BTreeSet<(TimestampKey, String)> = BTreeSet::new();
     let top = root.join(DUMP_DIR);
-    for entry in std::fs::read_dir(&top).into_iter().flatten().flatten() {
-        let is_date = entry
-            .file_name()
-            .to_str()
-            .is_some_and(|name| name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit()));
-        if is_date && entry.path().is_dir() {
-            found.extend(reports(&entry.path(), prefix)?);
+    let entries = match files.list(&top) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Refusal::failed(format!("could not read directory {top}: {error}")));
+        }
+        entries => entries.unwrap_or_default(),
+    };
+    for entry in entries {
+        let is_date = entry.name.len() == 8 && entry.name.bytes().all(|b| b.is_ascii_digit());
+        let directory = top.join(&entry.name);
+        if is_date && (entry.kind == EntryKind::Directory || files.is_dir(&directory)) {
+            found.extend(reports(files, &directory, prefix)?);
         }
     }
     if found.is_empty() {
@@ -53,7 +57,7 @@ pub fn latest_key(root: &Path, prefix: &Prefix, database: &str) -> Result<Timest
     let mut candidates = Vec::new();
     for (key, name) in &found {
         let path = top.join(key.date_dir()).join(name);
-        let text = match std::fs::read(&path) {
+        let text = match files.read(&path) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
             Err(error) => {
                 warn!(
@@ -77,7 +81,7 @@ pub fn latest_key(root: &Path, prefix: &Prefix, database: &str) -> Result<Timest
         }
     }
     while let Some(key) = candidates.pop() {
-        match dump_set::read_dump_set(root, prefix, key) {
+        match dump_set::read_dump_set(files, root, prefix, key) {
             Ok(_) => {
                 info!("Identified latest dump timestamp for {database} as {key}");
                 return Ok(key);
@@ -91,12 +95,11 @@ pub fn latest_key(root: &Path, prefix: &Prefix, database: &str) -> Result<Timest
 }
 
 /// Reports of dumps in a directory, with their names.
-fn reports(directory: &Path, prefix: &Prefix) -> Result<Vec<(TimestampKey, String)>, Refusal> {
-    let entries = std::fs::read_dir(directory)
+fn reports(files: &Files, directory: &Place, prefix: &Prefix) -> Result<Vec<(TimestampKey, String)>, Refusal> {
+    let entries = (files.list(directory))
         .map_err(|error| Refusal::failed(format!("could not read directory {}: {error}", directory.display())))?;
     let mut found = Vec::new();
-    for entry in entries.flatten() {
-        let name = entry.file_name().to_string_lossy().into_owned();
+    for Entry { name, .. } in entries {
         if let Some(parsed) = DumpFileName::parse(&name, prefix)
             && parsed.kind == DumpFileKind::Report
         {

@@ -269,6 +269,7 @@ mod tests {
 
     fn launcher() -> Launcher {
         Launcher {
+            files: Default::default(),
             gphome: None,
             limits: crate::words::limits::Limits::default(),
             program: PathBuf::from("/nowhere"),

@@ -1,13 +1,14 @@
 //! `--list-backup-files`: which files a dump with this key will write, and which of them may be named pipes
 //! (`gpcrondump.md` 4.6).
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::dump_request::DumpRequest;
 use super::filter::TableFilter;
 use crate::words::cluster::Cluster;
 use crate::words::ids::TimestampKey;
 use crate::words::layout::{DumpFileKind, FileNaming, InstanceId, SetNames, dump_directory};
+use crate::words::place::Place;
 
 /// Lines `host:path`.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct BackupFiles {
 #[derive(Debug, Clone)]
 pub struct FullSet {
     pub key: TimestampKey,
-    pub directory: PathBuf,
+    pub directory: Place,
 }
 
 /// Lists the files; `chain` for an incremental dump.
@@ -35,7 +36,7 @@ pub fn list(request: &DumpRequest, key: TimestampKey, cluster: &Cluster, chain: 
         naming: FileNaming::New,
         compression: request.compression,
     };
-    let directory_of = |data_dir: &Path| dump_directory(request.backup_root.as_deref().unwrap_or(data_dir), key);
+    let directory_of = |data_dir: &Path| dump_directory(&request.root_of(data_dir), key);
     let master = directory_of(&request.master_data_dir);
     let host = cluster.master().host.clone();
     let of_master = |name: String| format!("{host}:{}", master.join(name).display());

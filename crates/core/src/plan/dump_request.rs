@@ -1,6 +1,6 @@
 //! What a dump is asked to be: the command line after all its checks, without a word about how it was typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -14,6 +14,7 @@ use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
 use crate::words::layout::Compression;
 use crate::words::limits::Limits;
+use crate::words::place::Place;
 
 /// Everything that one run of `gpcrondump` was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,8 +30,8 @@ pub struct DumpRequest {
     pub list_files: bool,
     /// Absolute.
     pub master_data_dir: PathBuf,
-    /// Absolute; `None`: each instance's own data directory.
-    pub backup_root: Option<PathBuf>,
+    /// `-u` or `--storage`; `None`: each instance's own data directory.
+    pub backup_root: Option<Place>,
     pub prefix: Prefix,
     pub key: Option<TimestampKey>,
     pub compression: Compression,
@@ -65,6 +66,18 @@ pub struct ThroughMaster {
     pub connections: Option<usize>,
     /// `-h` was typed: that the history could not be written is worth an exit status.
     pub history_asked: bool,
+}
+
+impl DumpRequest {
+    /// The root of what belongs to an instance with this data directory.
+    pub fn root_of(&self, data_dir: &Path) -> Place {
+        self.backup_root.clone().unwrap_or_else(|| data_dir.into())
+    }
+
+    /// The root on the master.
+    pub fn root(&self) -> Place {
+        self.root_of(&self.master_data_dir)
+    }
 }
 
 /// How the SQL of a set is written.

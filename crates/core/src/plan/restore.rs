@@ -13,14 +13,13 @@ pub mod places;
 pub mod remote;
 pub mod routes;
 
-use std::path::PathBuf;
-
 use crate::format::manifest::Manifest;
 use crate::format::report::BackupType;
 use crate::words::cluster::HostName;
 use crate::words::dialect::HashFamily;
 use crate::words::ids::{ContentId, DbId};
 use crate::words::layout::SetNames;
+use crate::words::place::Place;
 
 /// A set that was found on the master.
 #[derive(Debug, Clone)]
@@ -31,7 +30,7 @@ pub struct DumpSet {
     /// It holds chosen tables only, and what they need.
     pub is_filtered: bool,
     /// `<root>/db_dumps/<date>` on the master.
-    pub directory: PathBuf,
+    pub directory: Place,
     /// Ours have one, the originals' do not.
     pub manifest: Option<Manifest>,
     /// One for each segment that was dumped, by content.
@@ -45,7 +44,7 @@ pub struct SetSegment {
     pub dbid: DbId,
     /// Where it was written.
     pub host: HostName,
-    pub directory: PathBuf,
+    pub directory: Place,
     pub name: String,
     /// From the manifest.
     pub size: Option<u64>,
@@ -80,7 +79,7 @@ pub struct DataFile {
     pub content: ContentId,
     pub dbid: DbId,
     pub host: HostName,
-    pub path: PathBuf,
+    pub path: Place,
     /// As it lies there, in bytes.
     pub size: u64,
     pub sha256: Option<String>,
@@ -153,7 +152,7 @@ pub(crate) mod test_sets {
                 content: id.content,
                 dbid: id.dbid,
                 host: HostName(format!("old{content}")),
-                directory: format!("/old/{content}/db_dumps/20240102").into(),
+                directory: Place::from(format!("/old/{content}/db_dumps/20240102").as_str()),
                 name: names.of_instance(DumpFileKind::Dump, id),
                 size: None,
                 sha256: None,

@@ -1,6 +1,6 @@
 //! What a restore is asked to be: the command line after all its checks, without a word about how it was typed.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +10,7 @@ use super::restore::remote::RemotePlace;
 use crate::words::environment::Verbosity;
 use crate::words::ids::{Prefix, TimestampKey};
 use crate::words::limits::Limits;
+use crate::words::place::Place;
 
 /// How the set was named.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +43,8 @@ pub struct RestoreRequest {
     pub which: WhichSet,
     /// Absolute.
     pub master_data_dir: PathBuf,
-    /// Absolute; `None`: each instance's own data directory.
-    pub backup_root: Option<PathBuf>,
+    /// `-u` or `--storage`; `None`: each instance's own data directory.
+    pub backup_root: Option<Place>,
     pub prefix: Prefix,
     /// Drop the database, if there is one, and create it anew.
     pub recreate: bool,
@@ -101,6 +102,16 @@ pub struct RestoreRequest {
 }
 
 impl RestoreRequest {
+    /// The root of what belongs to an instance with this data directory.
+    pub fn root_of(&self, data_dir: &Path) -> Place {
+        self.backup_root.clone().unwrap_or_else(|| data_dir.into())
+    }
+
+    /// The root on the master.
+    pub fn root(&self) -> Place {
+        self.root_of(&self.master_data_dir)
+    }
+
     /// Not all of the set is asked for.
     pub fn selects(&self) -> bool {
         !self.tables.names.is_empty() || !self.schemas.names.is_empty()

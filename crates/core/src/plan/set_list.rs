@@ -3,7 +3,6 @@
 //! Decided from what lies on the master alone; whether the segments' files are still on their hosts nobody asks here.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use chrono::NaiveDateTime;
 use serde::Serialize;
@@ -11,12 +10,13 @@ use serde::Serialize;
 use crate::format::manifest_summary::ManifestSummary;
 use crate::format::report::{BackupType, Conclusion, ReportFacts};
 use crate::words::ids::{Prefix, TimestampKey};
+use crate::words::place::Place;
 
 /// Which sets are asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListRequest {
     /// The `-u` directory, or the master's data directory.
-    pub root: PathBuf,
+    pub root: Place,
     /// Empty: all.
     pub databases: Vec<String>,
     /// `None`: all, those without a prefix too.
@@ -28,7 +28,7 @@ pub struct ListRequest {
 pub struct SetTraces {
     pub prefix: Prefix,
     pub key: TimestampKey,
-    pub directory: PathBuf,
+    pub directory: Place,
     /// Number and bytes of its files there.
     pub files: u64,
     pub bytes: u64,
@@ -92,7 +92,7 @@ pub struct ListedSet {
     /// Local time.
     pub taken: NaiveDateTime,
     pub age_seconds: i64,
-    pub directory: PathBuf,
+    pub directory: Place,
     pub files: u64,
     pub bytes: u64,
     pub bytes_of: SizeOf,

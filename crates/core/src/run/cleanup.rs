@@ -1,7 +1,6 @@
 //! `-c` and `-o`: old date directories, first on the segments' hosts, then on the master (`gpcrondump.md` 2.11).
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use tracing::{debug, error, info, warn};
 
@@ -12,9 +11,11 @@ use crate::launch::Launcher;
 use crate::plan::chores::CleanupRequest;
 use crate::plan::dump_request::DumpRequest;
 use crate::plan::retention::{self, CleanupPlan, NothingGoes};
+use crate::store::files::Files;
 use crate::words::cluster::{Cluster, HostName};
 use crate::words::exit::Exit;
 use crate::words::ids::DumpDate;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::worker::host_tasks::{HostTask, TaskOutcome};
 
@@ -38,16 +39,19 @@ impl Cleaned {
 /// Decides and removes. Everything that goes wrong is told; a refusal is for the caller to weigh.
 pub(super) async fn clean_up(
     request: &DumpRequest,
+    files: &Files,
     cluster: &Cluster,
     launcher: &Launcher,
     asked: &CleanupRequest,
     spared: &[DumpDate],
 ) -> Result<Cleaned, Refusal> {
-    let root = request.backup_root.as_ref().unwrap_or(&request.master_data_dir);
-    let directories = read_date_directories(root).map_err(|error| {
+    let root = &request.root();
+    let directories = read_date_directories(files, root).map_err(|error| {
         let path = root.join(crate::words::layout::DUMP_DIR);
-        match error.raw_os_error() {
-            Some(2) => Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display())),
+        match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display()))
+            }
             _ => Refusal::failed(format!("could not list dump directory \"{}\": {error}", path.display())),
         }
     })?;
@@ -81,7 +85,7 @@ async fn remove(
     request: &DumpRequest,
     cluster: &Cluster,
     launcher: &Launcher,
-    root: &Path,
+    root: &Place,
     plan: &CleanupPlan,
 ) -> Cleaned {
     let mut cleaned = Vec::new();
@@ -107,7 +111,7 @@ async fn remove(
         }
         // The master's directory is the record of what there is: it goes when nothing else is left, so that the next
         // clean-up finds the date again.
-        if whole && let Err(reason) = remove_on_master(root, date).await {
+        if whole && let Err(reason) = remove_on_master(&launcher.files, root, date).await {
             whole = false;
             warn!("Error encountered during deletion of {date}");
             error!("{reason}");
@@ -127,11 +131,12 @@ async fn remove(
 /// One task for each root of each host; segments that share one need only one.
 fn tasks_for(request: &DumpRequest, cluster: &Cluster, date: DumpDate) -> BTreeMap<HostName, Vec<HostTask>> {
     let mut tasks: BTreeMap<HostName, Vec<HostTask>> = BTreeMap::new();
-    if cluster.is_one_place() {
+    // What lies in a bucket is removed once, from here.
+    if cluster.is_one_place() || request.root().is_stored() {
         return tasks;
     }
     for primary in cluster.primaries() {
-        let root = request.backup_root.as_ref().unwrap_or(&primary.data_dir).clone();
+        let root = request.root_of(&primary.data_dir);
         let task = HostTask::RemoveDate { root, date };
         let of_host = tasks.entry(primary.host.clone()).or_default();
         if !of_host.contains(&task) {
@@ -141,12 +146,13 @@ fn tasks_for(request: &DumpRequest, cluster: &Cluster, date: DumpDate) -> BTreeM
     tasks
 }
 
-async fn remove_on_master(root: &Path, date: DumpDate) -> Result<(), String> {
+async fn remove_on_master(files: &Files, root: &Place, date: DumpDate) -> Result<(), String> {
     let task = HostTask::RemoveDate {
-        root: root.to_owned(),
+        root: root.clone(),
         date,
     };
-    match tokio::task::spawn_blocking(move || crate::worker::host_tasks::perform(&task)).await {
+    let files = files.clone();
+    match tokio::task::spawn_blocking(move || crate::worker::host_tasks::perform(&files, &task)).await {
         Ok(result) => result.map(|_| ()).map_err(|error| crate::db::error_chain(&error)),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
     }

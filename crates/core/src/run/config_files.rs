@@ -14,6 +14,7 @@ use crate::plan::dump_request::DumpRequest;
 use crate::words::cluster::HostName;
 use crate::words::ids::ContentId;
 use crate::words::layout::{DumpFileKind, InstanceId};
+use crate::words::place::Place;
 use crate::worker::host_tasks::{HostTask, TaskOutcome};
 
 /// False when not all are saved; the log says which and why.
@@ -39,7 +40,7 @@ pub(super) async fn save_config_files(
     );
     info!("Dumping segment config files");
     let mut tasks: BTreeMap<HostName, Vec<HostTask>> = BTreeMap::new();
-    let mut contents: BTreeMap<PathBuf, ContentId> = BTreeMap::new();
+    let mut contents: BTreeMap<Place, ContentId> = BTreeMap::new();
     let single = surroundings.cluster.is_single_server();
     for primary in surroundings.cluster.primaries() {
         let instances = &record.manifest.instances;
@@ -68,10 +69,10 @@ pub(super) async fn save_config_files(
                 target,
             });
     }
-    let content_of = |target: &PathBuf| contents.get(target).copied();
+    let content_of = |target: &Place| contents.get(target).copied();
     let ends = host_tasks::run(launcher, tasks, request.parallel).await;
     all &= note(record, content_of, ends);
-    if let Err(failure) = record.save() {
+    if let Err(failure) = record.save(&launcher.files) {
         error!(
             "The configuration files are saved, but not on record: {}",
             error_chain(&failure)
@@ -83,7 +84,7 @@ pub(super) async fn save_config_files(
 
 fn note(
     record: &mut SetRecord,
-    content_of: impl Fn(&PathBuf) -> Option<ContentId>,
+    content_of: impl Fn(&Place) -> Option<ContentId>,
     ends: Vec<host_tasks::TaskEnd>,
 ) -> bool {
     let mut all = true;

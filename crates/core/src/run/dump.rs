@@ -22,6 +22,7 @@ use crate::plan::dump_request::{DumpRequest, RowStyle};
 use crate::plan::filter::TableFilter;
 use crate::plan::{self, databases};
 use crate::store::data_file::write_small_file;
+use crate::store::files::Files;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::{DumpDate, TimestampKey};
@@ -38,6 +39,7 @@ const PROGRAM: &str = "gpcrondump";
 pub async fn run(
     environment: &Environment,
     request: &DumpRequest,
+    files: &Files,
     now: fn() -> chrono::NaiveDateTime,
     confirm: impl AsyncFn() -> Result<bool, Refusal>,
     told: Telling<'_, DumpBody>,
@@ -72,6 +74,7 @@ pub async fn run(
     let run = Run {
         environment,
         request,
+        files,
         address: &address,
         surroundings: &surroundings,
         now,
@@ -153,6 +156,7 @@ async fn surroundings(
 struct Run<'a> {
     environment: &'a Environment,
     request: &'a DumpRequest,
+    files: &'a Files,
     address: &'a MasterAddress,
     surroundings: &'a Surroundings,
     now: fn() -> chrono::NaiveDateTime,
@@ -181,10 +185,22 @@ impl Run<'_> {
         let Some(asked) = &self.request.chores.cleanup else {
             return Ok(Exit::Ok);
         };
-        let launcher = launcher(self.environment, self.request.remote_bin.clone(), self.request.limits);
+        let launcher = launcher(
+            self.environment,
+            self.request.remote_bin.clone(),
+            self.request.limits,
+            self.files,
+        );
         let key = self.request.key.unwrap_or_else(|| TimestampKey::of((self.now)()));
         let spared = [DumpDate::of(key), DumpDate::of_moment((self.now)())];
-        let cleaning = cleanup::clean_up(self.request, &self.surroundings.cluster, &launcher, asked, &spared);
+        let cleaning = cleanup::clean_up(
+            self.request,
+            self.files,
+            &self.surroundings.cluster,
+            &launcher,
+            asked,
+            &spared,
+        );
         tokio::select! {
             cleaned = cleaning => Ok(cleaned?.exit),
             () = cancel.cancelled() => Err(interrupted()),
@@ -194,8 +210,8 @@ impl Run<'_> {
     /// `--list-filter-tables`.
     fn list_filter(&self, database: &str) -> Result<Exit, Refusal> {
         let request = self.request;
-        let root = request.backup_root.as_ref().unwrap_or(&request.master_data_dir);
-        let filter = chain::find_filter(root, &request.prefix, database)?;
+        let root = request.root();
+        let filter = chain::find_filter(self.files, &root, &request.prefix, database)?;
         for line in dump_lines::filter_lines(request, database, filter.as_deref()) {
             info!("{line}");
         }
@@ -205,11 +221,18 @@ impl Run<'_> {
     /// `--list-backup-files`.
     fn list_files(&self, database: &str, key: TimestampKey) -> Result<Exit, Refusal> {
         let request = self.request;
-        let root = request.backup_root.as_ref().unwrap_or(&request.master_data_dir);
+        let root = request.root();
         let chain = match request.backup_type {
             BackupType::Full => None,
             BackupType::Incremental => {
-                let base = chain::find_base(root, &request.prefix, database, &self.surroundings.cluster, false)?;
+                let base = chain::find_base(
+                    self.files,
+                    &root,
+                    &request.prefix,
+                    database,
+                    &self.surroundings.cluster,
+                    false,
+                )?;
                 Some(FullSet {
                     key: base.full,
                     directory: base.directory,
@@ -217,8 +240,8 @@ impl Run<'_> {
             }
         };
         let files = backup_files::list(request, key, &self.surroundings.cluster, chain.as_ref());
-        let directory = dump_directory(root, key);
-        host_ops::prepare_directory(&directory).map_err(|error| refusal_of(&error))?;
+        let directory = dump_directory(&root, key);
+        host_ops::prepare_directory(self.files, &directory).map_err(|error| refusal_of(&error))?;
         let names = SetNames {
             prefix: request.prefix.clone(),
             key,
@@ -231,7 +254,7 @@ impl Run<'_> {
         ] {
             let path = directory.join(names.of_set(kind));
             let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
-            write_small_file(&path, text.as_bytes()).map_err(|error| refusal_of(&error))?;
+            write_small_file(self.files, &path, text.as_bytes()).map_err(|error| refusal_of(&error))?;
             info!("Added the list of {what} names to the file: {}", path.display());
         }
         // The lists are the original's, whose sets had no more; without its manifest a set of ours is not whole.
@@ -310,7 +333,12 @@ impl Run<'_> {
     async fn after_all(&self, ends: &mut [DatabaseEnd], script: Option<&Option<Script>>) -> Exit {
         let mut all = true;
         if let Some(last) = ends.last_mut().filter(|_| self.request.chores.config_files) {
-            let launcher = launcher(self.environment, self.request.remote_bin.clone(), self.request.limits);
+            let launcher = launcher(
+                self.environment,
+                self.request.remote_bin.clone(),
+                self.request.limits,
+                self.files,
+            );
             let saving = save_config_files(
                 self.request,
                 self.address,
@@ -359,18 +387,19 @@ impl Run<'_> {
     ) -> Result<Option<DatabaseEnd>, Refusal> {
         let request = self.request;
         let master_data_dir = &request.master_data_dir;
-        let root = request.backup_root.as_ref().unwrap_or(master_data_dir);
+        let root = request.root();
         let base = match request.backup_type {
             BackupType::Full => None,
             BackupType::Incremental => Some(chain::find_base(
-                root,
+                self.files,
+                &root,
                 &request.prefix,
                 database,
                 &self.surroundings.cluster,
                 request.incremental_heap,
             )?),
         };
-        let key = dump_key::choose(root, request, self.now, turn.used).await?;
+        let key = dump_key::choose(self.files, &root, request, self.now, turn.used).await?;
         told.key = Some(key);
         if request.confirm {
             let mdd = master_data_dir.display().to_string();
@@ -388,9 +417,10 @@ impl Run<'_> {
         let context = DumpContext {
             environment: self.environment,
             request,
+            files: self.files,
             address: self.address,
             surroundings: self.surroundings,
-            launcher: launcher(self.environment, request.remote_bin.clone(), request.limits),
+            launcher: launcher(self.environment, request.remote_bin.clone(), request.limits, self.files),
             master_data_dir: master_data_dir.clone(),
             database: database.to_owned(),
             key,

@@ -20,7 +20,7 @@ mod statistics;
 mod streams;
 mod vacuum;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -39,6 +39,7 @@ use crate::plan::dump_request::DumpRequest;
 use crate::plan::incremental::base::Base;
 use crate::plan::mail::MailFacts;
 use crate::store::data_file::write_small_file;
+use crate::store::files::Files;
 use crate::store::pipe::GiveUpOnDrop;
 use crate::words::dialect::HashFamily;
 use crate::words::environment::Environment;
@@ -46,6 +47,7 @@ use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DumpFileKind, FileNaming, SetNames};
 use crate::words::outcome::Severity;
+use crate::words::place::Place;
 use crate::words::progress::{Figures, ProgressBoard};
 use crate::words::refusal::Refusal;
 
@@ -54,6 +56,7 @@ use crate::words::refusal::Refusal;
 pub struct DumpContext<'a> {
     pub environment: &'a Environment,
     pub request: &'a DumpRequest,
+    pub files: &'a Files,
     pub address: &'a MasterAddress,
     pub surroundings: &'a Surroundings,
     pub launcher: Launcher,
@@ -299,12 +302,13 @@ async fn dump(
 
     let io = |error: crate::store::data_file::Error| refusal_of(&error);
     let steps = std::mem::take(&mut texts.steps);
-    let files = write_master_files(&directories.master, &names, texts, context.request.style.rsyncable).await?;
+    let files = write_master_files(context, &directories.master, &names, texts).await?;
     fleet.publish().await;
     if !fleet.all_well() {
         return Ok(after::failed(context, fleet, &names, &directories).await);
     }
     let mut master_stamps = files.publish(&directories.master).map_err(io)?;
+    prepare::take_back_uploads(context);
     let end_time = (context.now)().format("%H:%M:%S").to_string();
     files::write_status_files(context, fleet, &names, &directories, &steps, &mut master_stamps).await?;
     let mut outcomes = files::outcomes_of(context, fleet, &names, &directories, &master_stamps);
@@ -312,11 +316,11 @@ async fn dump(
     master_stamps.push(files::write_report(context, &names, &directories.master, &outcomes).map_err(io)?);
     for (kind, text) in state {
         let path = directories.master.join(names.of_set(kind));
-        master_stamps.push(write_small_file(&path, text.as_bytes()).map_err(io)?);
+        master_stamps.push(write_small_file(context.files, &path, text.as_bytes()).map_err(io)?);
     }
     info!("Dump process returned exit code 0");
     info!("Timestamp key = {}", context.key);
-    files::post_dump_check(fleet, &directories, &master_stamps).await?;
+    files::post_dump_check(context.files, fleet, &directories, &master_stamps).await?;
     let manifest = Manifest {
         format: match written {
             None => manifest::FORMAT,
@@ -355,7 +359,7 @@ async fn dump(
         external: written,
     };
     let path = directories.master.join(names.of_set(DumpFileKind::Manifest));
-    write_small_file(&path, manifest.write().as_bytes()).map_err(io)?;
+    write_small_file(context.files, &path, manifest.write().as_bytes()).map_err(io)?;
     info!("Checked master status file and master dump file.");
     if let Some(base) = &context.base {
         increment::append_to_chain(context, base)?;
@@ -381,15 +385,17 @@ async fn dump(
 
 /// Beside the async work: a named pipe may have to wait for its reader.
 async fn write_master_files(
-    directory: &Path,
+    context: &DumpContext<'_>,
+    directory: &Place,
     names: &SetNames,
     texts: MasterTexts,
-    rsyncable: bool,
 ) -> Result<MasterFiles, Refusal> {
     let guard = GiveUpOnDrop::default();
-    let (directory, names, give_up) = (directory.to_owned(), names.clone(), guard.0.clone());
-    let writing =
-        tokio::task::spawn_blocking(move || MasterFiles::write(&directory, &names, &texts, rsyncable, &give_up));
+    let (directory, names, give_up) = (directory.clone(), names.clone(), guard.0.clone());
+    let (files, rsyncable) = (context.files.clone(), context.request.style.rsyncable);
+    let writing = tokio::task::spawn_blocking(move || {
+        MasterFiles::write(&files, &directory, &names, &texts, rsyncable, &give_up)
+    });
     match writing.await {
         Ok(written) => written.map_err(|error| refusal_of(&error)),
         Err(error) => std::panic::resume_unwind(error.into_panic()),
@@ -418,7 +424,7 @@ async fn check_roles(context: &DumpContext<'_>, sessions: &Sessions) -> Result<(
 }
 
 /// The lines that the original prints before it starts its engine.
-fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
+fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Place) {
     for kind in selection::list_kinds(context) {
         info!("Creating filter file: {}", directory.join(names.of_set(kind)).display());
     }
@@ -442,7 +448,7 @@ fn announce(context: &DumpContext<'_>, names: &SetNames, directory: &Path) {
     info!("Starting Dump process");
 }
 
-fn engine_arguments(context: &DumpContext<'_>, directory: &Path) -> EngineArguments {
+fn engine_arguments(context: &DumpContext<'_>, directory: &Place) -> EngineArguments {
     let arguments = dump_lines::engine_arguments(
         context.request,
         &context.database,
@@ -455,7 +461,7 @@ fn engine_arguments(context: &DumpContext<'_>, directory: &Path) -> EngineArgume
         None => arguments,
         Some(base) => {
             let filter = base.directory.join(increment::filter_name(context, base));
-            arguments.incremental(base.filter.is_some().then_some(filter.as_path()))
+            arguments.incremental(base.filter.is_some().then_some(&filter))
         }
     }
 }

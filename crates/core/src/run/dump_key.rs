@@ -1,27 +1,29 @@
 //! The timestamp key of a set: later than every set that is there (`gpcrondump.md` 2.2, 2.4).
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tracing::info;
 
 use crate::format::report::{self, Conclusion};
 use crate::plan::dump_request::DumpRequest;
+use crate::store::files::{EntryKind, Files};
 use crate::words::ids::{Prefix, TimestampKey};
 use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// The key of `-K`, or the present second; `used` is that of the database before in this run. Waits for the next second
 /// where a set has this one already.
 pub(super) async fn choose(
-    root: &Path,
+    files: &Files,
+    root: &Place,
     request: &DumpRequest,
     now: fn() -> chrono::NaiveDateTime,
     used: Option<TimestampKey>,
 ) -> Result<TimestampKey, Refusal> {
     loop {
         let key = request.key.unwrap_or_else(|| TimestampKey::of(now()));
-        let newest = match newest_set(root, &request.prefix)? {
+        let newest = match newest_set(files, root, &request.prefix)? {
             Some((newest, directory)) if Some(newest) > used => Some((newest, Some(directory))),
             _ => used.map(|used| (used, None)),
         };
@@ -32,7 +34,7 @@ pub(super) async fn choose(
             }
             // The same key again after a dump of it that failed: there is nothing that it could hide.
             Some((newest, Some(directory)))
-                if newest == key && request.key.is_some() && has_failed(&directory, &request.prefix, key) =>
+                if newest == key && request.key.is_some() && has_failed(files, &directory, &request.prefix, key) =>
             {
                 info!("The dump with key {key} had failed; it is made anew");
                 return Ok(key);
@@ -53,7 +55,7 @@ pub(super) async fn choose(
 }
 
 /// The report of this set says that its dump failed, and no data of it are on the master.
-fn has_failed(directory: &Path, prefix: &Prefix, key: TimestampKey) -> bool {
+fn has_failed(files: &Files, directory: &Place, prefix: &Prefix, key: TimestampKey) -> bool {
     let names = |compression| SetNames {
         prefix: prefix.clone(),
         key,
@@ -61,33 +63,39 @@ fn has_failed(directory: &Path, prefix: &Prefix, key: TimestampKey) -> bool {
         compression,
     };
     let report = directory.join(names(Compression::None).of_set(DumpFileKind::Report));
-    let has_data = [Compression::None, Compression::Gzip].into_iter().any(|compression| {
-        directory
-            .join(names(compression).of_master(DumpFileKind::Dump))
-            .is_file()
-    });
-    let text = std::fs::read(report).unwrap_or_default();
+    let has_data = [Compression::None, Compression::Gzip]
+        .into_iter()
+        .any(|compression| files.is_file(&directory.join(names(compression).of_master(DumpFileKind::Dump))));
+    let text = files.read(&report).unwrap_or_default();
     let facts = report::parse(&String::from_utf8_lossy(&text), prefix, key);
     !has_data && facts.conclusion != Some(Conclusion::Success)
 }
 
 /// The newest set with this prefix, by the reports in the newest date directory that has one.
-fn newest_set(root: &Path, prefix: &Prefix) -> Result<Option<(TimestampKey, PathBuf)>, Refusal> {
-    let mut dates: Vec<PathBuf> = match std::fs::read_dir(root.join(DUMP_DIR)) {
-        Ok(entries) => entries
-            .filter_map(Result::ok)
-            .map(|entry| entry.path())
-            .filter(|path| is_date(path))
-            .collect(),
+fn newest_set(files: &Files, root: &Place, prefix: &Prefix) -> Result<Option<(TimestampKey, Place)>, Refusal> {
+    let place = root.join(DUMP_DIR);
+    let entries = match files.list(&place) {
+        Ok(entries) => entries,
+        // Of a disk the directory check says more, and says it next; a bucket that cannot be listed is no empty one.
+        Err(error) if place.is_stored() && error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Refusal::failed(format!("could not list {place}: {error}")));
+        }
         Err(_) => return Ok(None),
     };
+    let is_date = |name: &str| name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit());
+    let mut dates: Vec<Place> = entries
+        .into_iter()
+        .filter(|entry| is_date(&entry.name))
+        .filter(|entry| entry.kind == EntryKind::Directory || files.is_dir(&place.join(&entry.name)))
+        .map(|entry| place.join(&entry.name))
+        .collect();
     dates.sort_unstable_by(|a, b| b.cmp(a));
     for date in dates {
-        let names = std::fs::read_dir(&date)
+        let entries = (files.list(&date))
             .map_err(|error| Refusal::failed(format!("could not list directory \"{}\": {error}", date.display())))?;
-        let newest = names
-            .filter_map(Result::ok)
-            .filter_map(|entry| DumpFileName::parse(entry.file_name().to_str()?, prefix))
+        let newest = entries
+            .iter()
+            .filter_map(|entry| DumpFileName::parse(&entry.name, prefix))
             .filter(|name| name.kind == DumpFileKind::Report)
             .map(|name| name.key)
             .max();
@@ -96,11 +104,4 @@ fn newest_set(root: &Path, prefix: &Prefix) -> Result<Option<(TimestampKey, Path
         }
     }
     Ok(None)
-}
-
-fn is_date(path: &Path) -> bool {
-    path.file_name()
-        .and_then(|name| name.to_str())
-        .is_some_and(|name| name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit()))
-        && path.is_dir()
 }

@@ -5,6 +5,7 @@ use crate::plan::dump_request::{DiskCheck, DumpRequest};
 use crate::plan::filter::{NameList, TableFilter};
 use crate::words::ids::TimestampKey;
 use crate::words::layout::Compression;
+use crate::words::place::Place;
 
 /// 51 hyphens.
 pub const DASH: &str = "---------------------------------------------------";
@@ -169,7 +170,7 @@ pub fn engine_arguments(
     database: &str,
     port: u16,
     user: &str,
-    directory: &std::path::Path,
+    directory: &Place,
     key: TimestampKey,
 ) -> EngineArguments {
     let dump_dir = match &request.backup_root {
@@ -234,7 +235,7 @@ pub fn filter_lines(request: &DumpRequest, database: &str, filter: Option<&[Stri
 
 impl EngineArguments {
     /// Those of an increment; `filter` is the file of a chain of chosen tables.
-    pub fn incremental(mut self, filter: Option<&std::path::Path>) -> Self {
+    pub fn incremental(mut self, filter: Option<&Place>) -> Self {
         self.lists = vec!["--table-file=dirty_backup_list".to_owned()];
         self.increment = vec!["--incremental".to_owned()];
         self.increment

@@ -1,14 +1,14 @@
 //! `--list-backups`: the sets of a root as a table for people. Needs no server, no worker and no lock.
 
-use std::path::PathBuf;
-
 use chrono::NaiveDateTime;
 use serde::Serialize;
 
 use crate::format::report::BackupType;
 use crate::gather::set_list::read_sets;
 use crate::plan::set_list::{self, ListRequest, ListedSet, SetStatus, SizeOf};
+use crate::store::files::Files;
 use crate::words::exit::Exit;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::words::units::{bytes_text, duration_text};
 
@@ -16,7 +16,7 @@ use crate::words::units::{bytes_text, duration_text};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct SetList {
     /// The root that was looked into.
-    pub directory: PathBuf,
+    pub directory: Place,
     /// Oldest first.
     pub sets: Vec<ListedSet>,
     /// Directories that could not be read; a sentence each.
@@ -24,8 +24,8 @@ pub struct SetList {
 }
 
 /// Reads and decides.
-pub fn run(request: &ListRequest, now: NaiveDateTime) -> Result<SetList, Refusal> {
-    let found = read_sets(&request.root)?;
+pub fn run(files: &Files, request: &ListRequest, now: NaiveDateTime) -> Result<SetList, Refusal> {
+    let found = read_sets(files, &request.root)?;
     Ok(SetList {
         directory: request.root.clone(),
         sets: set_list::list(&found.sets, request, now),

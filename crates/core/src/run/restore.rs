@@ -47,7 +47,7 @@ use crate::gather::cluster::{master_address, read_server, read_surroundings, ser
 use crate::gather::dump_set;
 use crate::plan::restore::DataFile;
 use crate::plan::restore_request::{RestoreRequest, WhichSet};
-use crate::store::pipe::is_pipe;
+use crate::store::files::Files;
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::layout::DumpFileKind;
@@ -69,6 +69,7 @@ pub struct Questions<C, N> {
 pub async fn run<C, N>(
     environment: &Environment,
     request: &RestoreRequest,
+    files: &Files,
     now: fn() -> NaiveDateTime,
     questions: Questions<C, N>,
     told: Telling<'_, RestoreBody>,
@@ -81,7 +82,7 @@ where
     let stops = Stops::default();
     let board = told.board;
     let result = tokio::select! {
-        result = restore(environment, request, now, questions, told, &stops) => result,
+        result = restore(environment, request, files, now, questions, told, &stops) => result,
         // The sessions and the workers went with the future above; what runs on the servers is told to end.
         () = cancel.cancelled() => {
             stops.cancel_all().await;
@@ -95,6 +96,7 @@ where
 async fn restore<C, N>(
     environment: &Environment,
     request: &RestoreRequest,
+    files: &Files,
     now: fn() -> NaiveDateTime,
     questions: Questions<C, N>,
     told: Telling<'_, RestoreBody>,
@@ -106,7 +108,7 @@ where
 {
     let Telling { told, board } = told;
     if request.verify {
-        return verify::verify(environment, request, &questions.choose, told).await;
+        return verify::verify(environment, request, files, &questions.choose, told).await;
     }
     let own_host = &environment.host_full;
     let address = match request.through_master {
@@ -131,7 +133,7 @@ where
                 }
             };
             at_place = RestoreRequest {
-                backup_root: Some(place.root.clone()),
+                backup_root: Some(place.root.clone().into()),
                 // Asked and answered.
                 confirm: false,
                 ..request.clone()
@@ -140,14 +142,14 @@ where
         }
         _ => (request, None),
     };
-    let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
+    let root = &request.root();
     let key = match key {
         Some(key) => key,
-        None => find_key(root, request, &questions.choose).await?,
+        None => find_key(files, root, request, &questions.choose).await?,
     };
     let set = match request.only_extras() {
-        true => dump_set::read_set(root, &request.prefix, key)?,
-        false => dump_set::read_dump_set(root, &request.prefix, key)?,
+        true => dump_set::read_set(files, root, &request.prefix, key)?,
+        false => dump_set::read_dump_set(files, root, &request.prefix, key)?,
     };
     told::of_set(told, &set, std::iter::empty());
     if request.through_master {
@@ -155,25 +157,30 @@ where
         around.cluster = streams(&address, own_host, &request.master_data_dir, set.segments.len());
     }
     if request.list_tables {
-        told.listed = list_tables(&set)?;
+        told.listed = list_tables(files, &set)?;
         return Ok(Exit::Ok);
     }
     let chain = match request.only_extras() {
         true => Chain::default(),
-        false => chain::read(root, request, &set)?,
+        false => chain::read(files, root, request, &set)?,
     };
     if set
         .manifest
         .as_ref()
         .is_some_and(|manifest| manifest.external.is_some())
     {
-        around = around.through_master(&address, &environment.host_full, root);
+        around = around.through_master(
+            &address,
+            &environment.host_full,
+            root.local().unwrap_or(&request.master_data_dir),
+        );
     }
-    let extras = Extras::read(request, &set)?;
+    let extras = Extras::read(files, request, &set)?;
     told::of_set(told, &set, chain.plan.iter().map(|line| line.key));
     let mut scene = Scene {
         environment,
         request,
+        files,
         chain,
         created: false,
         database: request.redirect.clone().unwrap_or_else(|| set.database.clone()),
@@ -209,7 +216,7 @@ fn list_backup(scene: &Scene<'_>) {
     for line in lines::parameters(scene.request, set, &scene.around.cluster, &[]) {
         tracing::info!("{line}");
     }
-    scene.chain.write_plan(set);
+    scene.chain.write_plan(scene.files, set);
     for line in lines::needed_sets(set.names.key, plan.iter().map(|line| line.key)) {
         tracing::info!("{line}");
     }
@@ -256,11 +263,11 @@ where
     // Names are looked up before anybody is asked; a restore of everything reads the files when it needs them.
     let early = match request.selects() {
         true => {
-            if is_pipe(&dump_set::ddl_path(&scene.set, DumpFileKind::Dump)) {
+            if scene.files.is_pipe(&dump_set::ddl_path(&scene.set, DumpFileKind::Dump)) {
                 // There is nothing to be looked up before the definitions come, and then they are looked up all the same.
                 tracing::warn!("Skipping validation of tables in dump file due to the use of named pipes");
             }
-            Some(Definitions::read(&scene.set, fresh).await?)
+            Some(Definitions::read(scene.files, &scene.set, fresh).await?)
         }
         false => None,
     };
@@ -291,7 +298,7 @@ where
 
     let mut definitions = match early {
         Some(definitions) => definitions,
-        None => Definitions::read(&scene.set, fresh).await?,
+        None => Definitions::read(scene.files, &scene.set, fresh).await?,
     };
     scene.chain.check_lists(&scene.set, || definitions.inventory())?;
     let mut first_steps = FirstSteps::default();
@@ -348,7 +355,7 @@ async fn change(
     let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
     if !request.metadata_only {
-        scene.chain.write_plan(&scene.set);
+        scene.chain.write_plan(scene.files, &scene.set);
     }
     scene.stops.changing(&scene.database);
     let mut master = MasterOutcome {

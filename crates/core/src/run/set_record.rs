@@ -1,18 +1,18 @@
 //! A finished set on record: what is added to it after the dump is added to its manifest.
 
-use std::path::PathBuf;
-
 use crate::format::manifest::Manifest;
 use crate::store::data_file::{self, write_small_file};
+use crate::store::files::Files;
 use crate::words::ids::ContentId;
 use crate::words::job::FileStamp;
 use crate::words::layout::{DumpFileKind, SetNames};
+use crate::words::place::Place;
 
 /// A set whose manifest is on disk.
 #[derive(Debug, Clone)]
 pub(super) struct SetRecord {
     /// The master's.
-    pub(super) directory: PathBuf,
+    pub(super) directory: Place,
     pub(super) names: SetNames,
     pub(super) manifest: Manifest,
 }
@@ -28,8 +28,8 @@ impl SetRecord {
     }
 
     /// Writes the manifest, over the one that is there.
-    pub(super) fn save(&self) -> Result<(), data_file::Error> {
+    pub(super) fn save(&self, files: &Files) -> Result<(), data_file::Error> {
         let path = self.directory.join(self.names.of_set(DumpFileKind::Manifest));
-        write_small_file(&path, self.manifest.write().as_bytes()).map(|_| ())
+        write_small_file(files, &path, self.manifest.write().as_bytes()).map(|_| ())
     }
 }

@@ -1,4 +1,5 @@
 //! Writes one segment's data file and its index: members in order, unfinished name, sync, checked close, rename.
+//! In a bucket the unfinished name is a multipart upload, and its completion is the rename.
 //!
 //! The producer (a COPY stream) fills members; they are compressed in parallel and written in order by a thread of their
 //! own, which also sums the file and knows the offsets that the index needs. Every hand-over is bounded: a slow disk
@@ -13,13 +14,16 @@ use std::thread::JoinHandle;
 use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
+use super::bucket::Upload;
 use super::compress::{CompressPool, MEMBER_BYTES, Member};
+use super::files::Files;
 use super::member_ends::MemberEnds;
-use super::pipe::{GiveUp, PATIENCE, PipeWriter, is_pipe};
+use super::pipe::{GiveUp, PATIENCE, PipeWriter};
 use crate::format::index::{IndexEntry, IndexError, IndexWriter};
 use crate::words::job::{FileStamp, TableTotals};
 use crate::words::layout::{Compression, PARTIAL_SUFFIX};
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 
 /// Members that wait to be written, for each file. With [`MEMBER_BYTES`] this bounds the memory of a stream.
 const QUEUE: usize = 6;
@@ -58,7 +62,7 @@ enum Item {
 /// A data file in the making. Dropped without [`DataFile::finish`] it leaves nothing behind.
 #[derive(Debug)]
 pub struct DataFile {
-    path: PathBuf,
+    path: Place,
     compression: Compression,
     pool: CompressPool,
     buffer: Vec<u8>,
@@ -82,55 +86,66 @@ pub struct FinishedFiles {
 /// A complete file that waits for its name. Dropped unpublished, it is removed.
 #[derive(Debug)]
 pub struct PartialFile {
-    final_path: PathBuf,
-    /// False for a named pipe that was there: it was written in place.
-    renames: bool,
+    final_place: Place,
+    unnamed: Unnamed,
     published: bool,
     pub stamp: FileStamp,
+}
+
+/// What a complete file is until it has its name.
+#[derive(Debug)]
+enum Unnamed {
+    /// A file under its unfinished name; this is the final one.
+    File(PathBuf),
+    /// A named pipe that was there: it was written in place.
+    InPlace,
+    /// Undone when it is dropped.
+    Upload(Box<Upload>),
 }
 
 impl PartialFile {
     /// Gives the file its name. The name must be free: a set is never written over.
     pub fn publish(&mut self) -> Result<(), Error> {
-        if self.renames {
-            let partial = partial_path(&self.final_path);
-            rustix::fs::renameat_with(
-                rustix::fs::CWD,
-                &partial,
-                rustix::fs::CWD,
-                &self.final_path,
-                rustix::fs::RenameFlags::NOREPLACE,
-            )
-            // Some network file systems know no such flag; the unfinished name is ours alone, so look and rename.
-            .or_else(|errno| match errno {
-                rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS if !self.final_path.exists() => {
-                    rustix::fs::rename(&partial, &self.final_path)
-                }
-                other => Err(other),
-            })
-            .map_err(|errno| io_error("give the final name to", &self.final_path)(errno.into()))?;
-        }
+        let named = match &mut self.unnamed {
+            Unnamed::File(path) => rename_to(path),
+            Unnamed::InPlace => Ok(()),
+            Unnamed::Upload(upload) => upload.publish(),
+        };
+        named.map_err(io_error("give the final name to", &self.final_place))?;
         self.published = true;
         Ok(())
     }
 
-    pub fn final_path(&self) -> &Path {
-        &self.final_path
+    pub fn final_place(&self) -> &Place {
+        &self.final_place
     }
 
     /// Writes a file that is in memory as a whole.
     /// Into a named pipe it waits for a reader, until that is given up.
-    pub fn write(path: &Path, bytes: &[u8], give_up: &GiveUp) -> Result<PartialFile, Error> {
-        let mut output = Output::open(path, give_up)?;
+    pub fn write(files: &Files, place: &Place, bytes: &[u8], give_up: &GiveUp) -> Result<PartialFile, Error> {
+        let mut output = Output::open(files, place, give_up)?;
         output.append(bytes)?;
         output.finish()
     }
 }
 
+fn rename_to(path: &Path) -> std::io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, rename, renameat_with};
+    use rustix::io::Errno;
+    let partial = partial_path(path);
+    renameat_with(CWD, &partial, CWD, path, RenameFlags::NOREPLACE)
+        // Some network file systems know no such flag; the unfinished name is ours alone, so look and rename.
+        .or_else(|errno| match errno {
+            Errno::INVAL | Errno::NOSYS if !path.exists() => rename(&partial, path),
+            other => Err(other),
+        })
+        .map_err(Into::into)
+}
+
 impl Drop for PartialFile {
     fn drop(&mut self) {
-        if self.renames && !self.published {
-            let _ = std::fs::remove_file(partial_path(&self.final_path));
+        if let (Unnamed::File(path), false) = (&self.unnamed, self.published) {
+            let _ = std::fs::remove_file(partial_path(path));
         }
     }
 }
@@ -142,47 +157,59 @@ pub fn partial_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes a rename durable.
-pub fn sync_directory(directory: &Path) -> Result<(), Error> {
-    File::open(directory)
+/// Makes a rename durable. In a bucket it is that when it is done.
+pub fn sync_directory(directory: &Place) -> Result<(), Error> {
+    let Some(path) = directory.local() else {
+        return Ok(());
+    };
+    File::open(path)
         .and_then(|handle| handle.sync_all())
         .map_err(io_error("sync directory", directory))
 }
 
 /// Writes a small file whole: unfinished name, sync, final name, directory synced. Replaces an older one.
-pub fn write_small_file(path: &Path, bytes: &[u8]) -> Result<FileStamp, Error> {
-    let partial = partial_path(path);
-    let mut file = create_partial(&partial)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    drop(file);
-    let named = written
-        .map_err(io_error("write", &partial))
-        .and_then(|()| std::fs::rename(&partial, path).map_err(io_error("give the final name to", path)));
-    if let Err(error) = named {
-        let _ = std::fs::remove_file(&partial);
-        return Err(error);
+pub fn write_small_file(files: &Files, place: &Place, bytes: &[u8]) -> Result<FileStamp, Error> {
+    match place.local() {
+        Some(path) => replace_file(path, bytes)?,
+        None => files.put(place, bytes).map_err(io_error("write", place))?,
     }
-    if let Some(directory) = path.parent() {
-        sync_directory(directory)?;
+    if let Some(directory) = place.parent() {
+        sync_directory(&directory)?;
     }
     Ok(FileStamp {
-        name: file_name(path),
+        name: place.file_name().into_owned(),
         size: bytes.len() as u64,
         sha256: hex(&Sha256::digest(bytes)),
     })
 }
 
+fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let partial = partial_path(path);
+    let mut file = create_partial(&partial)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    drop(file);
+    let named = written
+        .map_err(io_error("write", &partial.as_path().into()))
+        .and_then(|()| std::fs::rename(&partial, path).map_err(io_error("give the final name to", &path.into())));
+    if named.is_err() {
+        let _ = std::fs::remove_file(&partial);
+    }
+    named
+}
+
 impl DataFile {
     /// Starts a file; fails at once when it cannot be created.
-    pub fn create(path: &Path, index_path: &Path, compression: Compression, pool: CompressPool) -> Result<Self, Error> {
+    pub fn create(
+        files: &Files,
+        path: &Place,
+        index_path: &Place,
+        compression: Compression,
+        pool: CompressPool,
+    ) -> Result<Self, Error> {
         let give_up = GiveUp::default();
-        let output = Output::open(path, &give_up)?;
-        let index = Output::open(index_path, &give_up)?;
-        let abandoned = [&output, &index]
-            .into_iter()
-            .filter(|file| !file.is_pipe)
-            .map(|file| partial_path(&file.path))
-            .collect();
+        let output = Output::open(files, path, &give_up)?;
+        let index = Output::open(files, index_path, &give_up)?;
+        let abandoned = [&output, &index].into_iter().filter_map(Output::partial).collect();
         let (items, queue) = mpsc::channel(QUEUE);
         let writer = std::thread::Builder::new()
             .name("data-file".to_owned())
@@ -314,32 +341,35 @@ impl Drop for DataFile {
 /// One output file with its running sum.
 #[derive(Debug)]
 struct Output {
-    path: PathBuf,
-    file: BufWriter<Target>,
+    path: Place,
+    /// Gone when it is finished.
+    file: Option<BufWriter<Target>>,
     sum: Sha256,
     written: u64,
-    is_pipe: bool,
-    done: bool,
 }
 
 impl Output {
-    fn open(path: &Path, give_up: &GiveUp) -> Result<Output, Error> {
-        // A named pipe that somebody made beforehand is a target by itself.
-        let is_pipe = is_pipe(path);
-        let target = if is_pipe {
-            Target::Pipe(PipeWriter::new(path, PATIENCE, give_up.clone()))
-        } else {
-            Target::File(create_partial(&partial_path(path))?)
+    fn open(files: &Files, place: &Place, give_up: &GiveUp) -> Result<Output, Error> {
+        let target = match place.local() {
+            // A named pipe that somebody made beforehand is a target by itself.
+            Some(path) if files.is_pipe(place) => Target::Pipe(PipeWriter::new(path, PATIENCE, give_up.clone())),
+            Some(path) => Target::File(create_partial(&partial_path(path))?),
+            None => Target::Upload(Box::new(files.upload(place).map_err(io_error("create", place))?)),
         };
-        let file = BufWriter::with_capacity(1 << 16, target);
         Ok(Output {
-            path: path.to_owned(),
-            file,
+            path: place.clone(),
+            file: Some(BufWriter::with_capacity(1 << 16, target)),
             sum: Sha256::new(),
             written: 0,
-            is_pipe,
-            done: false,
         })
+    }
+
+    /// The unfinished name, where there is one.
+    fn partial(&self) -> Option<PathBuf> {
+        match self.file.as_ref()?.get_ref() {
+            Target::File(_) => self.path.local().map(partial_path),
+            Target::Pipe(_) | Target::Upload(_) => None,
+        }
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -351,17 +381,26 @@ impl Output {
     }
 
     fn finish(mut self) -> Result<PartialFile, Error> {
-        self.file.flush().map_err(io_error("write", &self.path))?;
-        if let Target::File(file) = self.file.get_ref() {
-            file.sync_all().map_err(io_error("sync", &self.path))?;
+        if let Some(file) = &mut self.file {
+            file.flush().map_err(io_error("write", &self.path))?;
+            match file.get_mut() {
+                Target::File(file) => file.sync_all().map_err(io_error("sync", &self.path))?,
+                Target::Upload(upload) => upload.close().map_err(io_error("write", &self.path))?,
+                Target::Pipe(_) => {}
+            }
         }
-        self.done = true;
+        let target = self.file.take().and_then(|file| file.into_inner().ok());
+        let unnamed = match (target, self.path.local()) {
+            (Some(Target::Upload(upload)), _) => Unnamed::Upload(upload),
+            (Some(Target::File(_)), Some(path)) => Unnamed::File(path.to_owned()),
+            _ => Unnamed::InPlace,
+        };
         Ok(PartialFile {
-            final_path: self.path.clone(),
-            renames: !self.is_pipe,
+            final_place: self.path.clone(),
+            unnamed,
             published: false,
             stamp: FileStamp {
-                name: file_name(&self.path),
+                name: self.path.file_name().into_owned(),
                 size: self.written,
                 sha256: self.digest(),
             },
@@ -373,6 +412,8 @@ impl Output {
 enum Target {
     File(File),
     Pipe(PipeWriter),
+    /// Undone when it is dropped.
+    Upload(Box<Upload>),
 }
 
 impl Write for Target {
@@ -380,6 +421,7 @@ impl Write for Target {
         match self {
             Target::File(file) => file.write(bytes),
             Target::Pipe(pipe) => pipe.write(bytes),
+            Target::Upload(upload) => upload.write(bytes),
         }
     }
 
@@ -387,27 +429,35 @@ impl Write for Target {
         match self {
             Target::File(file) => file.flush(),
             Target::Pipe(pipe) => pipe.flush(),
+            // All of it is there at once, or nothing: the last part goes when there is no more to come.
+            Target::Upload(_) => Ok(()),
         }
     }
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        let written = self.open_file()?.write(bytes)?;
         self.sum.update(&bytes[..written]);
         self.written += written as u64;
         Ok(written)
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
-        self.file.flush()
+        self.open_file()?.flush()
+    }
+}
+
+impl Output {
+    fn open_file(&mut self) -> std::io::Result<&mut BufWriter<Target>> {
+        self.file.as_mut().ok_or_else(|| std::io::ErrorKind::BrokenPipe.into())
     }
 }
 
 impl Drop for Output {
     fn drop(&mut self) {
-        if !self.done && !self.is_pipe {
-            let _ = std::fs::remove_file(partial_path(&self.path));
+        if let Some(partial) = self.partial() {
+            let _ = std::fs::remove_file(partial);
         }
     }
 }
@@ -418,7 +468,7 @@ fn write_items(
     compression: Compression,
     mut queue: mpsc::Receiver<Item>,
 ) -> Result<FinishedFiles, Error> {
-    let mut index = IndexWriter::new(index, &file_name(&data.path), compression)?;
+    let mut index = IndexWriter::new(index, &data.path.file_name(), compression)?;
     // Where the present block began: after the file's header, then after the end of the block before.
     let mut block_start = 0;
     loop {
@@ -469,22 +519,16 @@ fn create_partial(path: &Path) -> Result<File, Error> {
             std::io::ErrorKind::AlreadyExists => std::fs::remove_file(path).and_then(|()| create()),
             _ => Err(error),
         })
-        .map_err(io_error("create", path))
+        .map_err(io_error("create", &path.into()))
 }
 
 fn libc_nofollow() -> i32 {
     rustix::fs::OFlags::NOFOLLOW.bits() as i32
 }
 
-fn io_error(what: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
-    let path = path.display().to_string();
+fn io_error(what: &'static str, place: &Place) -> impl FnOnce(std::io::Error) -> Error + use<> {
+    let path = place.to_string();
     move |source| Error::Io { what, path, source }
-}
-
-fn file_name(path: &Path) -> String {
-    path.file_name()
-        .map(|name| name.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }
 
 /// Lower-case hex.

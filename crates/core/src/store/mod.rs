@@ -1,7 +1,9 @@
-//! Where dump files live: on local disks, written so that a file with its final name is whole.
+//! Where dump files live: on disks of hosts or in a bucket, written so that a file with its final name is whole.
 
+pub mod bucket;
 pub mod compress;
 pub mod data_file;
+pub mod files;
 pub mod heap_pages;
 pub mod member_ends;
 pub mod pipe;

@@ -1,7 +1,5 @@
 //! What one host is asked to do and what it answers: shared by planning, the worker and those who drive it.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use super::cluster::Instance;
@@ -9,6 +7,7 @@ use super::dialect::Dialect;
 use super::ids::ContentId;
 use super::layout::{InstanceId, SetNames};
 use super::names::QualifiedName;
+use super::place::Place;
 use super::relation::InsertShape;
 
 /// Where and as whom to connect. Never holds a password: each process finds its own in the environment or `~/.pgpass`.
@@ -24,8 +23,8 @@ pub struct SegmentTarget {
     pub instance: Instance,
     /// How the file names call it; differs from `instance` only for a promoted standby.
     pub id: InstanceId,
-    /// `<root>/db_dumps/<YYYYMMDD>` on that host.
-    pub directory: PathBuf,
+    /// `<root>/db_dumps/<YYYYMMDD>`.
+    pub directory: Place,
 }
 
 /// A table to be dumped, as short as it can be: a host gets one list for all its segments.

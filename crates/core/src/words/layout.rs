@@ -3,11 +3,10 @@
 //! `<root>/db_dumps/<YYYYMMDD>/<prefix>gp_<infix>_<timestamp key><suffix>`, where `<root>` is the `-u` directory or the
 //! instance's own data directory (`gpcrondump.md` 4.1).
 
-use std::path::{Path, PathBuf};
-
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ContentId, DbId, Prefix, TimestampKey};
+use super::place::Place;
 
 /// The directory under a root that holds the date directories.
 pub const DUMP_DIR: &str = "db_dumps";
@@ -284,7 +283,7 @@ fn parse_shape(rest: &str, shape: &Shape, prefix: &Prefix) -> Option<DumpFileNam
 }
 
 /// `<root>/db_dumps/<YYYYMMDD>`.
-pub fn dump_directory(root: &Path, key: TimestampKey) -> PathBuf {
+pub fn dump_directory(root: &Place, key: TimestampKey) -> Place {
     root.join(DUMP_DIR).join(key.date_dir())
 }
 

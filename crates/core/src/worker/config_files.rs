@@ -7,8 +7,10 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use crate::store::data_file::PartialFile;
+use crate::store::files::Files;
 use crate::store::pipe::GiveUp;
 use crate::words::job::FileStamp;
+use crate::words::place::Place;
 
 /// Configuration is text that people write; more than this is something else.
 const LARGEST_TAR: u64 = 256 << 20;
@@ -32,7 +34,7 @@ pub enum Error {
 
 /// Writes the tar under its final name; a named pipe of that name is written in place. `others` are files that the
 /// server reads from elsewhere.
-pub fn save(data_dir: &Path, others: &[PathBuf], target: &Path) -> Result<FileStamp, Error> {
+pub fn save(to: &Files, data_dir: &Path, others: &[PathBuf], target: &Place) -> Result<FileStamp, Error> {
     let mut files = conf_files(data_dir).map_err(read_error(data_dir))?;
     files.extend(others.iter().filter(|file| !file.starts_with(data_dir)).cloned());
     if files.is_empty() {
@@ -50,10 +52,10 @@ pub fn save(data_dir: &Path, others: &[PathBuf], target: &Path) -> Result<FileSt
         archive.append_file(name, &mut file).map_err(read_error(path))?;
     }
     let bytes = archive.into_inner().map_err(read_error(data_dir))?;
-    let mut written = PartialFile::write(target, &bytes, &GiveUp::default())?;
+    let mut written = PartialFile::write(to, target, &bytes, &GiveUp::default())?;
     written.publish()?;
     if let Some(directory) = target.parent() {
-        crate::store::data_file::sync_directory(directory)?;
+        crate::store::data_file::sync_directory(&directory)?;
     }
     Ok(written.stamp.clone())
 }
@@ -91,10 +93,12 @@ mod tests {
         fs::write(data.join("PG_VERSION"), "8\n").unwrap();
         fs::create_dir(data.join("dir.conf")).unwrap();
         let target = root.path().join("config.tar");
+        let files = Files::default();
         let stamp = save(
+            &files,
             &data,
             &[root.path().join("real"), data.join("postgresql.conf")],
-            &target,
+            &target.as_path().into(),
         )
         .unwrap();
         let meta = fs::metadata(&target).unwrap();
@@ -116,6 +120,9 @@ mod tests {
         );
         let empty = root.path().join("empty");
         fs::create_dir(&empty).unwrap();
-        assert!(matches!(save(&empty, &[], &root.path().join("x")), Err(Error::None(_))));
+        assert!(matches!(
+            save(&files, &empty, &[], &root.path().join("x").into()),
+            Err(Error::None(_))
+        ));
     }
 }

@@ -23,6 +23,7 @@ use crate::format::heap_state::{self, HeapStates, Lsn};
 use crate::format::segment_data::{self, InsertWriter};
 use crate::store::compress::CompressPool;
 use crate::store::data_file::{self, DataFile, PartialFile};
+use crate::store::files::Files;
 use crate::store::pipe::GiveUp;
 use crate::words::job::{RowForm, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
@@ -46,6 +47,7 @@ pub struct SegmentDump {
     pub tables: Arc<Vec<TableJob>>,
     pub segment: SegmentTarget,
     pub login: Login,
+    pub files: Files,
     pub pool: CompressPool,
     /// Sums over the segments of this host, in the order of `tables`.
     pub totals: Arc<Mutex<Vec<TableTotals>>>,
@@ -195,7 +197,7 @@ impl SegmentDump {
                 Ok(now) => {
                     let before = asked.heap_before.iter().find(|before| before.content == content);
                     let same = match before {
-                        Some(before) => heap_states::unchanged(before, &now, data_dir).await,
+                        Some(before) => heap_states::unchanged(&self.files, before, &now, data_dir).await,
                         None => Ok(Vec::new()),
                     };
                     heap = Some(now);
@@ -231,7 +233,7 @@ impl SegmentDump {
             .segment
             .directory
             .join(names.of_instance(DumpFileKind::Index, self.segment.id));
-        let mut file = DataFile::create(&path, &index, names.compression, self.pool.clone())?;
+        let mut file = DataFile::create(&self.files, &path, &index, names.compression, self.pool.clone())?;
         if self.start.rsyncable {
             file = file.rsyncable();
         }
@@ -262,7 +264,12 @@ impl SegmentDump {
                 let name = names.of_instance(DumpFileKind::HeapState, self.segment.id);
                 let text = heap_state::write(&states);
                 let path = self.segment.directory.join(name);
-                Some(PartialFile::write(&path, text.as_bytes(), &GiveUp::default())?)
+                Some(PartialFile::write(
+                    &self.files,
+                    &path,
+                    text.as_bytes(),
+                    &GiveUp::default(),
+                )?)
             }
         };
         Ok(SegmentFiles {

@@ -1,16 +1,16 @@
 //! Reads and unpacks a file of a dump set on its own thread, a few chunks ahead of whoever uses it.
 
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufRead, BufReader, Read};
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use crate::store::files::Files;
 use crate::store::pipe::{self, PipeReader};
 use crate::words::layout::Compression;
+use crate::words::place::Place;
 
 /// Bytes of text in one chunk.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -43,13 +43,14 @@ pub(super) struct Range {
 
 /// Starts to read some ranges, one behind the other.
 pub(super) fn start_ranges(
-    path: PathBuf,
+    files: Files,
+    path: Place,
     compression: Compression,
     ranges: Vec<Range>,
 ) -> io::Result<mpsc::Receiver<Result<Chunk, String>>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     std::thread::Builder::new().name("read-tables".into()).spawn(move || {
-        let last = match read_ranges(&path, compression, &ranges, &sender) {
+        let last = match read_ranges(&files, &path, compression, &ranges, &sender) {
             Ok(true) => Ok(Chunk::EndOfRanges),
             Ok(false) => return,
             Err(error) => Err(explain(&error)),
@@ -61,15 +62,14 @@ pub(super) fn start_ranges(
 
 /// False when the receiver is gone.
 fn read_ranges(
-    path: &Path,
+    files: &Files,
+    path: &Place,
     compression: Compression,
     ranges: &[Range],
     sender: &mpsc::Sender<Result<Chunk, String>>,
 ) -> io::Result<bool> {
-    let mut file = File::open(path)?;
     for range in ranges.iter().filter(|range| range.length > 0) {
-        file.seek(SeekFrom::Start(range.offset))?;
-        let part = BufReader::with_capacity(READ_BYTES, (&mut file).take(range.length));
+        let part = BufReader::with_capacity(READ_BYTES, files.open_range(path, range.offset, range.length)?);
         let mut source: Box<dyn Read> = match compression {
             Compression::None => Box::new(part),
             Compression::Gzip => Box::new(MultiGzDecoder::new(part)),
@@ -114,13 +114,14 @@ impl Read for Counted<'_> {
 ///
 /// A thread and not a task: reading a named pipe waits for its writer.
 pub(super) fn start(
-    path: PathBuf,
+    files: Files,
+    path: Place,
     compression: Compression,
     sum: bool,
 ) -> io::Result<mpsc::Receiver<Result<Chunk, String>>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     std::thread::Builder::new().name("read-data".into()).spawn(move || {
-        let last = match read(&path, compression, sum, &sender) {
+        let last = match read(&files, &path, compression, sum, &sender) {
             Ok(Some(sha256)) => Ok(Chunk::End { sha256 }),
             // Nobody wants the rest.
             Ok(None) => return,
@@ -133,13 +134,14 @@ pub(super) fn start(
 
 /// `None` when the receiver is gone.
 fn read(
-    path: &Path,
+    files: &Files,
+    path: &Place,
     compression: Compression,
     sum: bool,
     sender: &mpsc::Sender<Result<Chunk, String>>,
 ) -> io::Result<Option<Option<String>>> {
     let receiver = sender.clone();
-    let summed = SummedFile::open(path, move || receiver.is_closed())?;
+    let summed = SummedFile::open(files, path, move || receiver.is_closed())?;
     let summed = SummedFile {
         sum: summed.sum.filter(|_| sum),
         ..summed
@@ -188,16 +190,16 @@ fn send_all(source: &mut impl Read, sender: &mpsc::Sender<Result<Chunk, String>>
 
 /// A file that is summed while it is read.
 pub(super) struct SummedFile {
-    source: Box<dyn Read>,
+    source: Box<dyn Read + Send>,
     sum: Option<Sha256>,
 }
 
 impl SummedFile {
     /// Or a named pipe, whose writer is waited for until `give_up` says otherwise.
-    pub(super) fn open(path: &Path, give_up: impl Fn() -> bool + Send + 'static) -> io::Result<Self> {
-        let source: Box<dyn Read> = match pipe::is_pipe(path) {
-            true => Box::new(PipeReader::open(path, pipe::PATIENCE, give_up)?),
-            false => Box::new(File::open(path)?),
+    pub(super) fn open(files: &Files, place: &Place, give_up: impl Fn() -> bool + Send + 'static) -> io::Result<Self> {
+        let source: Box<dyn Read + Send> = match place.local() {
+            Some(path) if files.is_pipe(place) => Box::new(PipeReader::open(path, pipe::PATIENCE, give_up)?),
+            _ => files.open(place)?,
         };
         Ok(SummedFile {
             source,
@@ -251,7 +253,7 @@ mod tests {
     async fn read_back(bytes: &[u8], compression: Compression) -> Result<(Vec<u8>, Option<String>), String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        let mut chunks = start(file.path().to_owned(), compression, true).unwrap();
+        let mut chunks = start(Files::default(), file.path().into(), compression, true).unwrap();
         let mut text = Vec::new();
         loop {
             match chunks.recv().await.expect("an end comes before the end")? {
@@ -289,7 +291,8 @@ mod tests {
             (Some((7, Some(1))), false),
         ] {
             let range = Range { offset, length, check };
-            let mut chunks = start_ranges(file.path().to_owned(), Compression::Gzip, vec![range]).unwrap();
+            let mut chunks =
+                start_ranges(Files::default(), file.path().into(), Compression::Gzip, vec![range]).unwrap();
             let Some(Ok(Chunk::Text(text))) = chunks.recv().await else {
                 panic!("no text")
             };

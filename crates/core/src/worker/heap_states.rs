@@ -13,9 +13,11 @@ use crate::db::{Session, error_chain};
 use crate::format::heap_state::{FORMAT, HeapServer, HeapStates, HeapTable, Lsn, parse};
 
 use crate::store::data_file::hex;
+use crate::store::files::Files;
 use crate::store::heap_pages;
 use crate::words::dialect::Dialect;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 
 /// Reads the states, in the open transaction whose snapshot was taken at `lsn`. The transaction goes on whatever comes.
 ///
@@ -85,14 +87,15 @@ fn with_pages(file: HeapFile, directory: &Path, page_bytes: u32) -> Option<HeapT
 
 /// The tables whose rows are those of the set before.
 pub(super) async fn unchanged(
+    files: &Files,
     before: &HeapBefore,
     now: &HeapStates,
     data_dir: &Path,
 ) -> Result<Vec<QualifiedName>, String> {
-    let (path, sha256) = (before.path.clone(), before.sha256.clone());
+    let (files, path, sha256) = (files.clone(), before.path.clone(), before.sha256.clone());
     let (now, directory) = (now.clone(), data_dir.to_owned());
     let work = tokio::task::spawn_blocking(move || {
-        let before = read_file(&path, &sha256)?;
+        let before = read_file(&files, &path, &sha256)?;
         let (lsn, tables) = candidates(&before, &now).map_err(|reason| reason.to_string())?;
         let same = |table: &&HeapTable| {
             let file: PathBuf = directory.join(&table.file);
@@ -107,8 +110,10 @@ pub(super) async fn unchanged(
     joined(work.await)
 }
 
-fn read_file(path: &Path, sha256: &str) -> Result<HeapStates, String> {
-    let bytes = std::fs::read(path).map_err(|error| format!("could not read {}: {error}", path.display()))?;
+fn read_file(files: &Files, path: &Place, sha256: &str) -> Result<HeapStates, String> {
+    let bytes = files
+        .read(path)
+        .map_err(|error| format!("could not read {}: {error}", path.display()))?;
     if hex(&Sha256::digest(&bytes)) != sha256 {
         return Err(format!("{} is not the file that the manifest names", path.display()));
     }

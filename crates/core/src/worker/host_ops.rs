@@ -2,34 +2,52 @@
 
 use std::fs::DirBuilder;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::Path;
 
 use super::protocol::{DirectoryState, FoundFile};
 use crate::store::data_file;
+use crate::store::files::{EntryKind, Files};
+use crate::words::place::Place;
 
 /// Why a dump directory cannot be used; the texts are those of the original (`gpcrondump.md` 2.8).
 #[derive(Debug, thiserror::Error)]
 pub enum DirectoryError {
     #[error("Could not create {0}")]
-    Create(PathBuf, #[source] std::io::Error),
+    Create(Place, #[source] std::io::Error),
     #[error("Could not write to {0}")]
-    Write(PathBuf, #[source] std::io::Error),
+    Write(Place, #[source] std::io::Error),
 }
 
 /// Directories above a dump directory that may be new with it: `db_dumps`, and the root that `-u` names.
 const NEW_LEVELS: usize = 3;
 
 /// Makes the directory and those above it (mode 0700), writes a byte into an unnamed file there, asks for free space.
-pub fn prepare_directory(directory: &Path) -> Result<DirectoryState, DirectoryError> {
+pub fn prepare_directory(files: &Files, place: &Place) -> Result<DirectoryState, DirectoryError> {
+    let write = |source| DirectoryError::Write(place.clone(), source);
+    match place.local() {
+        Some(path) => prepare_path(path, place),
+        None => {
+            let created = !files.is_dir(place);
+            files.probe(place).map_err(write)?;
+            Ok(DirectoryState {
+                created,
+                free_bytes: u64::MAX,
+                device: 0,
+            })
+        }
+    }
+}
+
+fn prepare_path(directory: &Path, place: &Place) -> Result<DirectoryState, DirectoryError> {
     let created = !directory.is_dir();
-    let create = |source| DirectoryError::Create(directory.to_owned(), source);
+    let create = |source| DirectoryError::Create(place.clone(), source);
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(directory)
         .map_err(create)?;
-    let write = |source| DirectoryError::Write(directory.to_owned(), source);
+    let write = |source| DirectoryError::Write(place.clone(), source);
     let mut probe = tempfile::tempfile_in(directory).map_err(write)?;
     probe.write_all(b"x").map_err(write)?;
     if created {
@@ -51,24 +69,33 @@ pub fn prepare_directory(directory: &Path) -> Result<DirectoryState, DirectoryEr
 }
 
 /// Which of these names are files or named pipes in the directory.
-pub fn find_files(directory: &Path, names: &[String]) -> Vec<FoundFile> {
+pub fn find_files(files: &Files, directory: &Place, names: &[String]) -> (Vec<FoundFile>, Vec<String>) {
+    let mut problems = Vec::new();
     let found = names.iter().filter_map(|name| {
         // Names come from a manifest or a report: a set must not lead out of its directory.
         if name.contains('/') || name == ".." {
             return None;
         }
-        let meta = std::fs::metadata(directory.join(name)).ok()?;
-        (!meta.is_dir()).then(|| FoundFile {
-            name: name.clone(),
-            size: (!meta.file_type().is_fifo()).then_some(meta.len()),
-        })
+        let place = directory.join(name);
+        let looked = files.look(&place).unwrap_or_else(|error| {
+            problems.push(format!("could not look for {place}: {error}"));
+            None
+        });
+        let size = match looked? {
+            EntryKind::Directory => return None,
+            EntryKind::File(size) => Some(size),
+            EntryKind::Other if files.is_pipe(&place) => None,
+            EntryKind::Other => Some(0),
+        };
+        let name = name.clone();
+        Some(FoundFile { name, size })
     });
-    found.collect()
+    (found.collect(), problems)
 }
 
 /// Writes a file as a whole.
-pub fn write_file(path: &Path, text: &str) -> Result<(), String> {
-    data_file::write_small_file(path, text.as_bytes())
+pub fn write_file(files: &Files, place: &Place, text: &str) -> Result<(), String> {
+    data_file::write_small_file(files, place, text.as_bytes())
         .map(|_| ())
         .map_err(|error| crate::db::error_chain(&error))
 }
@@ -81,10 +108,11 @@ mod tests {
     fn a_directory_is_made_private_and_probed() {
         let root = tempfile::tempdir().unwrap();
         let directory = root.path().join("db_dumps/20240102");
-        let state = prepare_directory(&directory).unwrap();
+        let prepare = || prepare_directory(&Files::default(), &directory.as_path().into()).unwrap();
+        let state = prepare();
         assert!(state.created && state.free_bytes > 0);
         assert_eq!(std::fs::metadata(&directory).unwrap().mode() & 0o777, 0o700);
-        assert!(!prepare_directory(&directory).unwrap().created);
+        assert!(!prepare().created);
         assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
     }
 
@@ -95,12 +123,16 @@ mod tests {
         std::fs::create_dir(root.path().join("sub")).unwrap();
         let names = ["a", "b", "../x", "sub"].map(str::to_owned);
         assert_eq!(
-            find_files(root.path(), &names),
+            find_files(&Files::default(), &root.path().into(), &names).0,
             [FoundFile {
                 name: "a".to_owned(),
                 size: Some(2)
             }]
         );
-        assert!(find_files(&root.path().join("sub"), &["../a".to_owned()]).is_empty());
+        assert!(
+            find_files(&Files::default(), &root.path().join("sub").into(), &["../a".to_owned()])
+                .0
+                .is_empty()
+        );
     }
 }

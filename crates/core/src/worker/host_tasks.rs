@@ -10,25 +10,27 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::config_files;
+use crate::store::files::{EntryKind, Files};
 use crate::words::ids::{DumpDate, Prefix, TimestampKey};
 use crate::words::job::FileStamp;
 use crate::words::layout::{DUMP_DIR, DumpFileName, PARTIAL_SUFFIX};
+use crate::words::place::Place;
 
 /// What to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum HostTask {
     /// Removes `<root>/db_dumps/<date>` with everything in it.
-    RemoveDate { root: PathBuf, date: DumpDate },
+    RemoveDate { root: Place, date: DumpDate },
     /// Removes the files of one set from its directory, unfinished ones too.
     RemoveSet {
-        directory: PathBuf,
+        directory: Place,
         prefix: Prefix,
         key: TimestampKey,
     },
     /// Removes only the unfinished files of one set, which a worker that was killed could not.
     RemoveUnfinished {
-        directory: PathBuf,
+        directory: Place,
         prefix: Prefix,
         key: TimestampKey,
     },
@@ -36,7 +38,7 @@ pub enum HostTask {
     SaveConfig {
         data_dir: PathBuf,
         others: Vec<PathBuf>,
-        target: PathBuf,
+        target: Place,
     },
 }
 
@@ -68,37 +70,42 @@ pub enum Error {
 }
 
 /// Does it; blocks.
-pub fn perform(task: &HostTask) -> Result<TaskOutcome, Error> {
+pub fn perform(files: &Files, task: &HostTask) -> Result<TaskOutcome, Error> {
     match task {
-        HostTask::RemoveDate { root, date } => remove_date(root, *date).map(TaskOutcome::DateRemoved),
+        HostTask::RemoveDate { root, date } => remove_date(files, root, *date).map(TaskOutcome::DateRemoved),
         HostTask::RemoveSet { directory, prefix, key } => {
-            remove_set(directory, prefix, *key, Which::All).map(TaskOutcome::SetRemoved)
+            remove_set(files, directory, prefix, *key, Which::All).map(TaskOutcome::SetRemoved)
         }
         HostTask::RemoveUnfinished { directory, prefix, key } => {
-            remove_set(directory, prefix, *key, Which::Unfinished).map(TaskOutcome::SetRemoved)
+            remove_set(files, directory, prefix, *key, Which::Unfinished).map(TaskOutcome::SetRemoved)
         }
         HostTask::SaveConfig {
             data_dir,
             others,
             target,
-        } => Ok(TaskOutcome::ConfigSaved(config_files::save(data_dir, others, target)?)),
+        } => Ok(TaskOutcome::ConfigSaved(config_files::save(
+            files, data_dir, others, target,
+        )?)),
     }
 }
 
-fn remove_date(root: &Path, date: DumpDate) -> Result<bool, Error> {
-    let directory = root.join(DUMP_DIR).join(date.to_string());
-    match fs::symlink_metadata(&directory) {
+fn remove_date(files: &Files, root: &Place, date: DumpDate) -> Result<bool, Error> {
+    let place = root.join(DUMP_DIR).join(date.to_string());
+    let Some(directory) = place.local() else {
+        return remove_stored_date(files, &place);
+    };
+    match fs::symlink_metadata(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(io_error("look at", &directory)(error)),
+        Err(error) => Err(io_error("look at", directory)(error)),
         // A link would lead out of the dump directory.
         Ok(meta) if !meta.is_dir() => Err(Error::NotADirectory(directory.display().to_string())),
         // Removes links as links, and cannot be led astray by one that appears meanwhile.
-        Ok(_) => match fs::remove_dir_all(&directory) {
+        Ok(_) => match fs::remove_dir_all(directory) {
             // Hosts that share a file system get there at the same time: what counts is that it is gone.
             Err(_) if !directory.exists() => Ok(true),
-            Err(_) => fs::remove_dir_all(&directory)
+            Err(_) => fs::remove_dir_all(directory)
                 .map(|()| true)
-                .map_err(io_error("remove", &directory)),
+                .map_err(io_error("remove", directory)),
             Ok(()) => Ok(true),
         },
     }
@@ -110,7 +117,16 @@ enum Which {
     Unfinished,
 }
 
-fn remove_set(directory: &Path, prefix: &Prefix, key: TimestampKey, which: Which) -> Result<Vec<String>, Error> {
+fn remove_set(
+    files: &Files,
+    place: &Place,
+    prefix: &Prefix,
+    key: TimestampKey,
+    which: Which,
+) -> Result<Vec<String>, Error> {
+    let Some(directory) = place.local() else {
+        return remove_stored_set(files, place, prefix, key, which);
+    };
     let entries = match fs::read_dir(directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -140,6 +156,63 @@ fn remove_set(directory: &Path, prefix: &Prefix, key: TimestampKey, which: Which
     Ok(removed)
 }
 
+/// The manifests go first: what is left of a set when this is broken off must not look like a whole one.
+fn remove_stored_date(files: &Files, directory: &Place) -> Result<bool, Error> {
+    let mut names = stored_names(files, directory)?;
+    names.sort_by_key(|name| !name.ends_with(MANIFEST_END));
+    for name in &names {
+        let place = directory.join(name);
+        files.remove(&place).map_err(place_error("remove", &place))?;
+    }
+    remove_uploads(files, directory)?;
+    Ok(!names.is_empty())
+}
+
+fn remove_stored_set(
+    files: &Files,
+    directory: &Place,
+    prefix: &Prefix,
+    key: TimestampKey,
+    which: Which,
+) -> Result<Vec<String>, Error> {
+    let mut removed = Vec::new();
+    if which == Which::All {
+        removed = stored_names(files, directory)?;
+        removed.retain(|name| DumpFileName::parse(name, prefix).is_some_and(|file| file.key == key));
+        removed.sort_by_key(|name| !name.ends_with(MANIFEST_END));
+        for name in &removed {
+            let place = directory.join(name);
+            files.remove(&place).map_err(place_error("remove", &place))?;
+        }
+    }
+    removed.extend(remove_uploads(files, directory)?);
+    removed.sort_unstable();
+    Ok(removed)
+}
+
+const MANIFEST_END: &str = "_manifest.json";
+
+fn stored_names(files: &Files, directory: &Place) -> Result<Vec<String>, Error> {
+    let entries = match files.list(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(place_error("list", directory))?,
+    };
+    let entries = entries
+        .into_iter()
+        .filter(|entry| matches!(entry.kind, EntryKind::File(_)));
+    Ok(entries.map(|entry| entry.name).collect())
+}
+
+fn remove_uploads(files: &Files, directory: &Place) -> Result<Vec<String>, Error> {
+    let removed = files.remove_uploads(directory);
+    removed.map_err(place_error("take back unfinished uploads below", directory))
+}
+
+fn place_error(what: &'static str, place: &Place) -> impl FnOnce(io::Error) -> Error + use<> {
+    let path = place.to_string();
+    move |source| Error::Io { what, path, source }
+}
+
 fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
     let path = path.display().to_string();
     move |source| Error::Io { what, path, source }
@@ -160,7 +233,7 @@ mod tests {
         std::os::unix::fs::symlink(&outside, dumps.join("20240101/link")).unwrap();
         std::os::unix::fs::symlink(&outside, dumps.join("20240102")).unwrap();
         fs::write(dumps.join("20240103"), "").unwrap();
-        let remove = |date: &str| remove_date(root.path(), date.parse().unwrap());
+        let remove = |date: &str| remove_date(&Files::default(), &root.path().into(), date.parse().unwrap());
         assert!(remove("20240101").unwrap());
         assert!(!remove("20240101").unwrap());
         for date in ["20240102", "20240103"] {
@@ -189,7 +262,14 @@ mod tests {
             fs::write(root.path().join(name), "").unwrap();
         }
         let prefix = Prefix::from_option("p").unwrap();
-        let mut removed = remove_set(root.path(), &prefix, "20240102030405".parse().unwrap(), Which::All).unwrap();
+        let mut removed = remove_set(
+            &Files::default(),
+            &root.path().into(),
+            &prefix,
+            "20240102030405".parse().unwrap(),
+            Which::All,
+        )
+        .unwrap();
         removed.sort_unstable();
         let mut expected = ours.map(str::to_owned);
         expected.sort_unstable();

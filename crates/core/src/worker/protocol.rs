@@ -9,8 +9,6 @@
 //! `Publish` (all segments of all hosts are finished: give the files their names) -> a `Published` per segment. `Reset`
 //! at any time before `Publish` drops sessions and unfinished files and makes the worker ready for a new `StartDump`.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use crate::format::state::TableCounts;
@@ -20,6 +18,8 @@ use crate::words::job::{FileStamp, LoginAs, SegmentTarget, TableJob, TableTotals
 use crate::words::layout::SetNames;
 use crate::words::limits::Limits;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
+use crate::words::storage::StorageAccess;
 
 /// Raised when a message changes its meaning; a worker of another number is refused.
 pub const PROTOCOL: u32 = 4;
@@ -42,6 +42,8 @@ pub const HEARTBEAT_SECONDS: u64 = 1;
 pub enum Request {
     /// The first of all: how long to wait for others, the master included.
     Limits(Limits),
+    /// The way to a bucket, secrets included. They go this way and no other: never in arguments, where others see them.
+    Storage(StorageAccess),
     /// Sent every [`HEARTBEAT_SECONDS`]; a worker that hears nothing for too long is cut off, cleans up and leaves.
     Alive,
     /// Make the directories, try to write in them, tell the free space.
@@ -64,7 +66,7 @@ pub enum Request {
     Reset,
     /// Look for files of a dump set. Answered by [`Event::Found`].
     Find {
-        directory: PathBuf,
+        directory: Place,
         names: Vec<String>,
     },
     /// Do something that needs no session. Answered by [`Event::TaskEnded`].
@@ -75,7 +77,7 @@ pub enum Request {
     Verify(super::verify_segment::VerifyStart),
     /// Write a small file (a restore's status file) under its final name. Answered by [`Event::Written`].
     WriteFile {
-        path: PathBuf,
+        path: Place,
         text: String,
     },
 }
@@ -84,7 +86,7 @@ pub enum Request {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PreparedDirectory {
     pub content: ContentId,
-    pub directory: PathBuf,
+    pub directory: Place,
 }
 
 /// What all segments of a host need to know before the list of tables.
@@ -124,7 +126,7 @@ pub struct StatesAsked {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeapBefore {
     pub content: ContentId,
-    pub path: PathBuf,
+    pub path: Place,
     pub sha256: String,
 }
 
@@ -198,7 +200,7 @@ pub enum Event {
         files: Vec<FoundFile>,
     },
     Written {
-        path: PathBuf,
+        path: Place,
         result: Result<(), String>,
     },
     TaskEnded(Result<super::host_tasks::TaskOutcome, String>),

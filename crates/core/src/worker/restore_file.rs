@@ -18,6 +18,7 @@ use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{self, RowEncoding};
 use crate::db::{Session, error_and_hint, error_chain};
 use crate::format::segment_data::{self, BlockReader, CopyBlock, DataEvent};
+use crate::store::files::Files;
 use crate::words::job::{LoadRoute, TableTotals};
 use crate::words::names::{QualifiedName, quote_ident};
 
@@ -39,6 +40,7 @@ pub(super) struct Shared {
     pub login: Login,
     pub events: mpsc::Sender<Event>,
     pub cancels: Cancels,
+    pub files: Files,
 }
 
 /// What came out of a file.
@@ -69,8 +71,13 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
         (None, _) => (None, HashMap::new(), None),
     };
     let mut chunks = match ranges {
-        Some(ranges) => file_reader::start_ranges(file.path.clone(), file.compression, ranges),
-        None => file_reader::start(file.path.clone(), file.compression, file.sha256.is_some()),
+        Some(ranges) => file_reader::start_ranges(shared.files.clone(), file.path.clone(), file.compression, ranges),
+        None => file_reader::start(
+            shared.files.clone(),
+            file.path.clone(),
+            file.compression,
+            file.sha256.is_some(),
+        ),
     }
     .map_err(|error| format!("could not start reading data file \"{path}\": {error}"))?;
     let expected_sha256 = file.sha256.clone();
@@ -177,8 +184,9 @@ impl Shared {
 /// Without an index, or with one that does not fit, the file is read from its beginning.
 async fn ranges_of(shared: &Shared, file: &RestoreFile, wanted: &Wanted) -> Option<TableRanges> {
     let (path, index, sha256) = (file.path.clone(), file.index.clone(), file.sha256.clone());
-    let wanted = wanted.clone();
-    let found = tokio::task::spawn_blocking(move || table_ranges::find(&path, &index, sha256.as_deref(), &wanted));
+    let (wanted, files) = (wanted.clone(), shared.files.clone());
+    let found =
+        tokio::task::spawn_blocking(move || table_ranges::find(&files, &path, &index, sha256.as_deref(), &wanted));
     let error = match found.await {
         Ok(Ok(ranges)) => return ranges,
         Ok(Err(error)) => error,

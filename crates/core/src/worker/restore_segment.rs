@@ -5,7 +5,6 @@
 //! COPY at all.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -17,12 +16,14 @@ use super::protocol::Event;
 use super::restore_file;
 use crate::db::connect::Login;
 use crate::db::tls::Canceller;
+use crate::store::files::Files;
 use crate::words::cluster::Instance;
 use crate::words::dialect::Dialect;
 use crate::words::ids::ContentId;
 use crate::words::job::{LoadRoute, LoginAs};
 use crate::words::layout::Compression;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 
 /// What all files of a host need to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -50,12 +51,12 @@ pub struct RestoreStart {
 pub struct RestoreFile {
     /// The segment of the set that it holds the rows of.
     pub content: ContentId,
-    pub path: PathBuf,
+    pub path: Place,
     pub compression: Compression,
     /// Lower-case hex of the file as it lies there, when a manifest tells it.
     pub sha256: Option<String>,
     /// Where its index lies, if it has one.
-    pub index: PathBuf,
+    pub index: Place,
     /// Where rows with a direct route go.
     pub segment: Option<LoadTarget>,
     /// The tables to take out of it: a place in `choices`; `None`: all.
@@ -134,7 +135,13 @@ pub(super) type Cancels = Arc<Mutex<Vec<Canceller>>>;
 
 /// Loads every file of `start`; answers with one `Finished` or `Failed` for each content, whatever happens. Files of one
 /// content, which come from several sets of a chain, are loaded one after the other: each segment has one session.
-pub async fn run(start: RestoreStart, login: &Login, events: &mpsc::Sender<Event>, cancel: CancellationToken) {
+pub async fn run(
+    start: RestoreStart,
+    login: &Login,
+    data_files: &Files,
+    events: &mpsc::Sender<Event>,
+    cancel: CancellationToken,
+) {
     let login = Login {
         user: start.login.user.clone(),
         ..login.clone()
@@ -155,6 +162,7 @@ pub async fn run(start: RestoreStart, login: &Login, events: &mpsc::Sender<Event
         login,
         events: events.clone(),
         cancels: Cancels::default(),
+        files: data_files.clone(),
     });
     let mut tasks = JoinSet::new();
     let turns = Arc::new(Semaphore::new(shared.start.at_once.unwrap_or(Semaphore::MAX_PERMITS)));

@@ -11,22 +11,29 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::dump_segment::{self, SegmentDump, SegmentFiles, Step};
-use super::protocol::{DumpStart, Event, HEARTBEAT_SECONDS, MAX_LINE_BYTES, PROTOCOL, Request, TABLES_PER_REQUEST};
+use super::protocol::{
+    DumpStart, Event, HEARTBEAT_SECONDS, LogLevel, MAX_LINE_BYTES, PROTOCOL, Request, TABLES_PER_REQUEST,
+};
 use super::{host_ops, host_tasks};
 use crate::db::connect::Login;
 use crate::db::error_chain;
 use crate::store::compress::CompressPool;
+use crate::store::files::Files;
 use crate::words::exit::Exit;
 use crate::words::ids::ContentId;
 use crate::words::job::{TableJob, TableTotals};
 use crate::words::limits::Limits;
 use crate::words::names::QualifiedName;
+use crate::words::storage::StorageAccess;
 
 /// Events that wait for the pipe to the master.
 const EVENT_QUEUE: usize = 256;
 
 /// How long the last events may take to be read.
 const LAST_WORDS_LIMIT: Duration = Duration::from_secs(2);
+
+/// How long unfinished uploads may take to be taken back, a little less than the master has patience.
+const SETTLE_LIMIT: Duration = Duration::from_millis(2500);
 
 /// Runs the worker until its input ends. `host` is how this machine calls itself.
 pub async fn run(login: Login, host: String) -> Exit {
@@ -43,11 +50,15 @@ pub async fn run(login: Login, host: String) -> Exit {
     let heartbeat = tokio::spawn(heartbeat(events.clone()));
     let mut worker = Worker {
         login,
+        files: Files::default(),
         events,
         dump: None,
     };
     worker.serve(&stop).await;
     worker.reset().await;
+    let files = worker.files.clone();
+    // The threads that write files are still taking back what they had begun.
+    let _ = tokio::task::spawn_blocking(move || files.settle(SETTLE_LIMIT)).await;
     heartbeat.abort();
     drop(worker);
     // The printer ends with its last sender. A reader that takes nothing must not keep us.
@@ -83,6 +94,7 @@ async fn heartbeat(events: mpsc::Sender<Event>) {
 
 struct Worker {
     login: Login,
+    files: Files,
     events: mpsc::Sender<Event>,
     dump: Option<HostDump>,
 }
@@ -121,7 +133,8 @@ impl Worker {
         match request {
             Request::Prepare { directories } => {
                 for wanted in directories {
-                    let result = blocking(move || host_ops::prepare_directory(&wanted.directory)).await;
+                    let files = self.files.clone();
+                    let result = blocking(move || host_ops::prepare_directory(&files, &wanted.directory)).await;
                     let result = result.map_err(|error| error_chain(&error));
                     let _ = self
                         .events
@@ -140,7 +153,7 @@ impl Worker {
             }
             Request::TablesEnd => {
                 if let Some(dump) = &mut self.dump {
-                    dump.start_segments(&self.login, &self.events);
+                    dump.start_segments(&self.login, &self.files, &self.events);
                 }
             }
             Request::OpenSnapshots { exported } => self.step(Step::OpenSnapshot(exported)).await,
@@ -159,22 +172,29 @@ impl Worker {
                     self.step(Step::CopyData(more)).await;
                 }
             }
+            Request::Storage(access) => self.files = self.way_to(access, stop).await,
             Request::Publish => self.publish().await,
             Request::Reset => {
                 self.reset().await;
                 let _ = self.events.send(Event::ResetDone).await;
             }
             Request::Find { directory, names } => {
-                let files = blocking(move || host_ops::find_files(&directory, &names)).await;
+                let files = self.files.clone();
+                let (files, problems) = blocking(move || host_ops::find_files(&files, &directory, &names)).await;
+                for text in problems {
+                    let level = LogLevel::Warning;
+                    let _ = self.events.send(Event::Log { level, text }).await;
+                }
                 let _ = self.events.send(Event::Found { files }).await;
             }
             Request::WriteFile { path, text } => {
-                let target = path.clone();
-                let result = blocking(move || host_ops::write_file(&target, &text)).await;
+                let (files, target) = (self.files.clone(), path.clone());
+                let result = blocking(move || host_ops::write_file(&files, &target, &text)).await;
                 let _ = self.events.send(Event::Written { path, result }).await;
             }
             Request::Task(task) => {
-                let result = blocking(move || host_tasks::perform(&task)).await;
+                let files = self.files.clone();
+                let result = blocking(move || host_tasks::perform(&files, &task)).await;
                 let result = result.map_err(|error| error_chain(&error));
                 let _ = self.events.send(Event::TaskEnded(result)).await;
             }
@@ -182,13 +202,29 @@ impl Worker {
             Request::Limits(_) | Request::Alive => {}
             Request::Restore(start) => {
                 let cancel = stop.child_token();
-                let work = super::restore_segment::run(start, &self.login, &self.events, cancel.clone());
+                let work = super::restore_segment::run(start, &self.login, &self.files, &self.events, cancel.clone());
                 until_interrupted(work, queue, &cancel).await;
             }
             Request::Verify(start) => {
                 let cancel = stop.child_token();
-                let work = super::verify_segment::run(start, &self.events, cancel.clone());
+                let work = super::verify_segment::run(start, &self.files, &self.events, cancel.clone());
                 until_interrupted(work, queue, &cancel).await;
+            }
+        }
+    }
+
+    /// The way to a bucket. When there is none, each use of it says so.
+    async fn way_to(&self, access: StorageAccess, stop: &CancellationToken) -> Files {
+        let (limits, stop) = (self.login.limits, stop.clone());
+        match Files::with_bucket(access, limits, stop) {
+            Ok(files) => files,
+            Err(error) => {
+                let (level, text) = (
+                    LogLevel::Warning,
+                    format!("could not prepare the way to the storage: {error}"),
+                );
+                let _ = self.events.send(Event::Log { level, text }).await;
+                Files::default()
             }
         }
     }
@@ -227,7 +263,7 @@ impl Worker {
         let mut finished = std::mem::take(&mut dump.finished);
         for (content, files) in &mut finished {
             // The data file last: who sees it can count on its index.
-            let directory = files.data.final_path().parent().map(std::path::Path::to_owned);
+            let directory = files.data.final_place().parent();
             let named = files
                 .heap
                 .as_mut()
@@ -284,7 +320,7 @@ impl HostDump {
         }
     }
 
-    fn start_segments(&mut self, login: &Login, events: &mpsc::Sender<Event>) {
+    fn start_segments(&mut self, login: &Login, files: &Files, events: &mpsc::Sender<Event>) {
         let tables = Arc::new(std::mem::take(&mut self.tables));
         *self.totals.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) =
             vec![TableTotals::default(); tables.len()];
@@ -299,6 +335,7 @@ impl HostDump {
                 tables: Arc::clone(&tables),
                 segment: segment.clone(),
                 login: login.clone(),
+                files: files.clone(),
                 pool: pool.clone(),
                 totals: Arc::clone(&self.totals),
                 events: events.clone(),

@@ -1,16 +1,15 @@
 //! Where the tables that are wanted stand in a data file, by the index beside it.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
 
 use super::file_reader::Range;
 use crate::db::error_chain;
 use crate::format::index::Index;
-use crate::store::pipe::is_pipe;
+use crate::store::files::{EntryKind, Files};
 use crate::words::job::TableTotals;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 
 /// Which tables of a data file are wanted, when it is not all of them.
 #[derive(Debug, Clone)]
@@ -40,22 +39,23 @@ pub(super) struct TableRanges {
 
 /// Reads the index of a data file. `Ok(None)`: it has none. An error says why the one it has cannot be used.
 pub(super) fn find(
-    data_file: &Path,
-    index: &Path,
+    files: &Files,
+    data_file: &Place,
+    index: &Place,
     sha256: Option<&str>,
     wanted: &Wanted,
 ) -> Result<Option<TableRanges>, String> {
-    if is_pipe(data_file) {
+    if files.is_pipe(data_file) {
         // There is no place in it that could be gone to.
         return Ok(None);
     }
-    let file = match File::open(index) {
+    let file = match files.open(index) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error.to_string()),
     };
     let read = Index::read(BufReader::new(file)).map_err(|error| error_chain(&error))?;
-    let name = data_file.file_name().unwrap_or_default().to_string_lossy();
+    let name = data_file.file_name();
     if read.header.data_file != name {
         return Err(format!("it belongs to data file {}", read.header.data_file));
     }
@@ -65,7 +65,10 @@ pub(super) fn find(
             read.end.file_sha256
         ));
     }
-    let size = std::fs::metadata(data_file).map_err(|error| error.to_string())?.len();
+    let size = match files.look(data_file).map_err(|error| error.to_string())? {
+        Some(EntryKind::File(size)) => size,
+        _ => return Err("its data file is not there".to_owned()),
+    };
     if size != read.end.file_size {
         return Err(format!(
             "it says that its data file has {} bytes, and it has {size}",

@@ -5,9 +5,7 @@
 //! proves to be what is wrong, is read as one stream, and what stands behind a damaged place is lost.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, Read};
 
 use bytes::Bytes;
 use flate2::bufread::MultiGzDecoder;
@@ -20,9 +18,11 @@ use crate::db::error_chain;
 use crate::format::data_check::{CheckedBlock, DataCheck};
 use crate::format::index::{Index, IndexEntry};
 use crate::format::status::{self, Verdict};
+use crate::store::files::Files;
 use crate::words::job::FileStamp;
 use crate::words::layout::Compression;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 
 /// Bytes of text unpacked at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -38,17 +38,18 @@ const MAX_STATUS_BYTES: u64 = 64 << 20;
 
 /// Looks at a file and at what lies beside it.
 pub(super) fn check(
+    files: &Files,
     file: &VerifyFile,
     only: Option<&HashSet<String>>,
     stop: &CancellationToken,
 ) -> (Vec<CheckedBlock>, Findings) {
     let mut findings = Findings::default();
-    let index = read_index(file);
+    let index = read_index(files, file);
     for stamp in &file.beside {
         // Why an index cannot be used says more than that it is another file.
         if stamp.name != file.index || index.is_ok() {
             let path = file.path.with_file_name(&stamp.name);
-            findings.beside.extend(check_stamp(&path, stamp));
+            findings.beside.extend(check_stamp(files, &path, stamp));
         }
     }
     let index = index.unwrap_or_else(|problem| {
@@ -56,11 +57,17 @@ pub(super) fn check(
         None
     });
     check_status(
+        files,
         &file.path.with_file_name(&file.status),
         file.sha256.is_some(),
         &mut findings,
     );
-    let look = Look { file, only, stop };
+    let look = Look {
+        files,
+        file,
+        only,
+        stop,
+    };
     let pass = match index {
         None => look.stream(file.sha256.as_deref()),
         Some(index) => look.by_index(&index).unwrap_or_else(|| {
@@ -78,8 +85,8 @@ pub(super) fn check(
 }
 
 /// A file that the manifest lists: a sentence when it is not what it was.
-fn check_stamp(path: &Path, stamp: &FileStamp) -> Option<String> {
-    let summed = File::open(path).and_then(|mut file| {
+fn check_stamp(files: &Files, path: &Place, stamp: &FileStamp) -> Option<String> {
+    let summed = files.open(path).and_then(|mut file| {
         let mut sum = Sha256::new();
         let size = io::copy(&mut file, &mut sum)?;
         Ok((size, hex(&sum.finalize())))
@@ -94,9 +101,11 @@ fn check_stamp(path: &Path, stamp: &FileStamp) -> Option<String> {
     }
 }
 
-fn check_status(path: &Path, has_manifest: bool, findings: &mut Findings) {
+fn check_status(files: &Files, path: &Place, has_manifest: bool, findings: &mut Findings) {
     let mut text = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(MAX_STATUS_BYTES).read_to_end(&mut text));
+    let read = files
+        .open(path)
+        .and_then(|file| file.take(MAX_STATUS_BYTES).read_to_end(&mut text));
     match read {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let text = format!("status file \"{}\" is missing", path.display());
@@ -125,7 +134,7 @@ fn check_status(path: &Path, has_manifest: bool, findings: &mut Findings) {
 }
 
 /// `Ok(None)`: the set has no index for this file. Whether it should have one is seen by the manifest's list.
-fn read_index(file: &VerifyFile) -> Result<Option<Index>, String> {
+fn read_index(files: &Files, file: &VerifyFile) -> Result<Option<Index>, String> {
     let path = file.path.with_file_name(&file.index);
     let refuse = |why: &dyn std::fmt::Display| {
         format!(
@@ -133,13 +142,13 @@ fn read_index(file: &VerifyFile) -> Result<Option<Index>, String> {
             path.display()
         )
     };
-    let opened = match File::open(&path) {
+    let opened = match files.open(&path) {
         Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(refuse(&error)),
     };
     let index = Index::read(BufReader::new(opened)).map_err(|error| refuse(&error_chain(&error)))?;
-    let name = file.path.file_name().unwrap_or_default().to_string_lossy();
+    let name = file.path.file_name();
     if index.header.data_file != name {
         return Err(refuse(&format_args!(
             "it belongs to data file {}",
@@ -166,6 +175,7 @@ struct Pass {
 
 #[derive(Clone, Copy)]
 struct Look<'a> {
+    files: &'a Files,
     file: &'a VerifyFile,
     only: Option<&'a HashSet<String>>,
     stop: &'a CancellationToken,
@@ -182,7 +192,7 @@ impl Look<'_> {
 
     fn open(&self) -> io::Result<SummedFile> {
         let stop = self.stop.clone();
-        SummedFile::open(&self.file.path, move || stop.is_cancelled())
+        SummedFile::open(self.files, &self.file.path, move || stop.is_cancelled())
     }
 
     /// `None`: the index is wrong, and the file is not.
@@ -219,12 +229,15 @@ impl Look<'_> {
         let only = self.only;
         let mut pass = Pass::default();
         let mut read = || -> io::Result<()> {
-            let mut source = BufReader::with_capacity(READ_BYTES, File::open(&self.file.path)?);
-            let head = self.read_head(&mut source, index)?;
+            let range = |offset, length| {
+                let range = self.files.open_range(&self.file.path, offset, length)?;
+                Ok::<_, io::Error>(BufReader::with_capacity(READ_BYTES, range))
+            };
+            let first = index.tables.first().map_or(0, |entry| entry.offset);
+            let head = self.read_head(&mut range(0, first)?, index)?;
             let wanted = |entry: &&IndexEntry| only.is_some_and(|only| only.contains(&entry.table.to_string()));
             for entry in index.tables.iter().filter(wanted) {
-                source.seek(SeekFrom::Start(entry.offset))?;
-                self.block(&mut source, entry, &head, &mut pass);
+                self.block(&mut range(entry.offset, entry.length)?, entry, &head, &mut pass);
             }
             Ok(())
         };

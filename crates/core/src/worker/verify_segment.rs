@@ -4,7 +4,6 @@
 //! [`super::verify_file`]; here is who does it, and how it is told.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -15,8 +14,10 @@ use tokio_util::sync::CancellationToken;
 use super::protocol::Event;
 use super::verify_file;
 use crate::format::data_check::CheckedBlock;
+use crate::store::files::Files;
 use crate::words::job::FileStamp;
 use crate::words::layout::Compression;
+use crate::words::place::Place;
 
 /// Tables told to the master in one event.
 const TABLES_PER_EVENT: usize = 200;
@@ -34,7 +35,7 @@ pub struct VerifyStart {
 pub struct VerifyFile {
     /// The master's number for it; comes back with the answers.
     pub number: usize,
-    pub path: PathBuf,
+    pub path: Place,
     pub compression: Compression,
     /// Lower-case hex of the file as it lies there, when a manifest tells it.
     pub sha256: Option<String>,
@@ -75,7 +76,7 @@ pub struct Findings {
 }
 
 /// Reads every file of `start`; answers with one `Finished` for each, whatever happens.
-pub async fn run(start: VerifyStart, events: &mpsc::Sender<Event>, cancel: CancellationToken) {
+pub async fn run(start: VerifyStart, files: &Files, events: &mpsc::Sender<Event>, cancel: CancellationToken) {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let turns = Arc::new(Semaphore::new(cores));
     let choices = start.choices.into_iter().map(|names| names.into_iter().collect());
@@ -83,13 +84,13 @@ pub async fn run(start: VerifyStart, events: &mpsc::Sender<Event>, cancel: Cance
     let mut tasks = JoinSet::new();
     for file in start.files {
         let (turns, choices, cancel) = (Arc::clone(&turns), Arc::clone(&choices), cancel.clone());
-        let events = events.clone();
+        let (events, files) = (events.clone(), files.clone());
         tasks.spawn(async move {
             let _turn = turns.acquire_owned().await;
             let number = file.number;
             let looked = tokio::task::spawn_blocking(move || {
                 let only = file.only.and_then(|choice| choices.get(choice));
-                verify_file::check(&file, only, &cancel)
+                verify_file::check(&files, &file, only, &cancel)
             });
             let (tables, findings) = looked.await.unwrap_or_else(|panic| {
                 let problem = Some(format!(

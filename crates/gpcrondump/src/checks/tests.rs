@@ -556,6 +556,42 @@ fn every_check_speaks_the_words_of_the_original() {
             EX,
             "--exclude-database can only be selected with --all-databases option",
         ),
+        (
+            "--storage",
+            "-x d --storage s3://shop -u /b",
+            EX,
+            "-u can not be selected with --storage option",
+        ),
+        (
+            "--storage",
+            "-x d --storage-path-style",
+            EX,
+            "--storage-path-style can only be selected with --storage option",
+        ),
+        (
+            "--storage",
+            "-x d -K 20240102030405 --storage s3://shop --list-backup-files",
+            EX,
+            "--list-backup-files can not be selected with --storage option: there are no named pipes in a bucket, and every file of a set lies in it",
+        ),
+        (
+            "--storage",
+            "-x d --storage s3://shop --external cos://b/p",
+            EX,
+            "--external can not be selected with --storage option: its rows go into a storage by themselves, and its other files where -u says",
+        ),
+        (
+            "--storage",
+            "-x d --storage s3://shop -f 5",
+            EX,
+            "-f can not be selected with --storage option: a bucket has no end",
+        ),
+        (
+            "--storage",
+            "-x d --storage s3://shop --prefix a:b",
+            EX,
+            "--prefix \"a:b\" can not be selected with --storage option: names in a bucket have letters, digits and - _ .",
+        ),
     ];
     for (number, line, class, text) in cases {
         let words: Vec<&str> = line.split(' ').collect();

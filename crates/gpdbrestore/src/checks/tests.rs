@@ -220,6 +220,24 @@ fn every_check_speaks_the_words_of_the_original() {
             "Cannot specify --verify and -e together",
         ),
         ("--jobs", "-t 1 --jobs 0", A, "--jobs must be greater than 0"),
+        (
+            "--storage",
+            "-t 1 --storage s3://shop -u /b",
+            F,
+            "-u can not be selected with --storage option",
+        ),
+        (
+            "--storage",
+            "-t 1 --storage-path-style",
+            F,
+            "--storage-path-style can only be selected with --storage option",
+        ),
+        (
+            "--storage",
+            "-R h:/b/db_dumps/20240102 --storage s3://shop",
+            F,
+            "-R can not be selected with --storage option: the files of a bucket need not be brought from another host",
+        ),
     ];
     for (number, line, class, text) in cases {
         let words: Vec<&str> = line.split(' ').collect();

@@ -1,12 +1,12 @@
 //! Which full dump an increment is based on (`gpcrondump.md` 3.2), and what is no base.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 
 use super::StatesBefore;
 use crate::format::report::{BackupType, Conclusion, ReportFacts};
 use crate::words::ids::{ContentId, DbId, Prefix, TimestampKey};
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// The chain that a new increment goes on with.
@@ -14,7 +14,7 @@ use crate::words::refusal::Refusal;
 pub struct Base {
     pub full: TimestampKey,
     /// The date directory of the full dump on the master.
-    pub directory: PathBuf,
+    pub directory: Place,
     /// Oldest first.
     pub increments: Vec<TimestampKey>,
     pub before: StatesBefore,

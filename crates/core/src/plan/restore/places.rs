@@ -5,18 +5,19 @@
 //! directories.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::{DataFile, DumpSet, SetSegment};
 use crate::words::cluster::{Cluster, HostName};
 use crate::words::ids::ContentId;
 use crate::words::layout::{DumpFileKind, FileNaming, InstanceId, dump_directory};
+use crate::words::place::Place;
 
 /// What to look for: names by directory by host.
-pub type Search = BTreeMap<HostName, BTreeMap<PathBuf, BTreeSet<String>>>;
+pub type Search = BTreeMap<HostName, BTreeMap<Place, BTreeSet<String>>>;
 
 /// What is there: sizes by host, directory and name; a named pipe has none.
-pub type Found = BTreeMap<(HostName, PathBuf, String), Option<u64>>;
+pub type Found = BTreeMap<(HostName, Place, String), Option<u64>>;
 
 /// A file that was not found where it can be restored from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +26,11 @@ pub struct Missing {
     pub name: String,
     /// The first place that was looked at.
     pub host: HostName,
-    pub directory: PathBuf,
+    pub directory: Place,
     /// Files of that name and another size than the manifest says.
     pub wrong_size: Option<WrongSize>,
     pub expected_host: HostName,
-    pub expected_directory: PathBuf,
+    pub expected_directory: Place,
 }
 
 /// A file that was changed or cut off.
@@ -40,14 +41,14 @@ pub struct WrongSize {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct Spot {
     host: HostName,
-    directory: PathBuf,
+    directory: Place,
     name: String,
 }
 
 /// Everything worth looking for. `own_names` are the names of the host that we run on.
-pub fn search(set: &DumpSet, cluster: &Cluster, backup_root: Option<&Path>, own_names: &[String]) -> Search {
+pub fn search(set: &DumpSet, cluster: &Cluster, backup_root: Option<&Place>, own_names: &[String]) -> Search {
     let mut search = Search::new();
     for segment in &set.segments {
         for place in places(set, segment, cluster, backup_root, own_names) {
@@ -62,7 +63,7 @@ pub fn search(set: &DumpSet, cluster: &Cluster, backup_root: Option<&Path>, own_
 pub fn choose(
     set: &DumpSet,
     cluster: &Cluster,
-    backup_root: Option<&Path>,
+    backup_root: Option<&Place>,
     own_names: &[String],
     found: &Found,
 ) -> Result<Vec<DataFile>, Vec<Missing>> {
@@ -74,7 +75,7 @@ pub fn choose(
 pub fn choose_each(
     set: &DumpSet,
     cluster: &Cluster,
-    backup_root: Option<&Path>,
+    backup_root: Option<&Place>,
     own_names: &[String],
     found: &Found,
 ) -> (Vec<DataFile>, Vec<Missing>) {
@@ -126,9 +127,9 @@ fn places(
     set: &DumpSet,
     segment: &SetSegment,
     cluster: &Cluster,
-    backup_root: Option<&Path>,
+    backup_root: Option<&Place>,
     own_names: &[String],
-) -> Vec<Place> {
+) -> Vec<Spot> {
     let key = set.names.key;
     let master = cluster.master();
     let primary = cluster.primary(segment.content);
@@ -144,7 +145,10 @@ fn places(
         };
         names.push(set.names.of_instance(DumpFileKind::Dump, id));
     }
-    let root_of = |data_dir: &Path| dump_directory(backup_root.unwrap_or(data_dir), key);
+    let root_of = |data_dir: &Path| match backup_root {
+        Some(root) => dump_directory(root, key),
+        None => dump_directory(&data_dir.into(), key),
+    };
     let written_in = match backup_root {
         Some(root) => dump_directory(root, key),
         None => segment.directory.clone(),
@@ -158,17 +162,27 @@ fn places(
             cluster.instances().any(|i| i.host == *host).then(|| host.clone())
         }
     };
-    let mut spots: Vec<(HostName, PathBuf)> = Vec::new();
+    // A bucket looks the same from everywhere: one host asks it.
+    if let Some(root) = backup_root.filter(|root| root.is_stored()) {
+        let host = primary.map_or(&master.host, |primary| &primary.host);
+        let spot = |name: String| Spot {
+            host: host.clone(),
+            directory: dump_directory(root, key),
+            name,
+        };
+        return vec![spot(segment.name.clone())];
+    }
+    let mut spots: Vec<(HostName, Place)> = Vec::new();
     spots.extend(primary.map(|p| (p.host.clone(), root_of(&p.data_dir))));
     spots.extend(known_host(&segment.host).map(|host| (host, written_in.clone())));
     let hosts: BTreeSet<&HostName> = cluster.instances().map(|i| &i.host).collect();
     spots.extend(hosts.into_iter().map(|host| (host.clone(), written_in.clone())));
     spots.push((master.host.clone(), set.directory.clone()));
     spots.push((master.host.clone(), root_of(&master.data_dir)));
-    let mut places: Vec<Place> = Vec::new();
+    let mut places: Vec<Spot> = Vec::new();
     for (host, directory) in spots {
         for name in &names {
-            let place = Place {
+            let place = Spot {
                 host: host.clone(),
                 directory: directory.clone(),
                 name: name.clone(),

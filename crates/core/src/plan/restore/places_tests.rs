@@ -16,7 +16,7 @@ fn all(search: &Search, name: &str) -> Vec<(String, String)> {
 fn found(spots: &[(&str, &str, &str, u64)]) -> Found {
     let entry = |(host, directory, name, size): &(&str, &str, &str, u64)| {
         (
-            (HostName((*host).into()), PathBuf::from(directory), (*name).to_owned()),
+            (HostName((*host).into()), Place::from(*directory), (*name).to_owned()),
             Some(*size),
         )
     };
@@ -84,7 +84,7 @@ fn a_foreign_set_is_found_in_the_directories_of_its_report_and_on_the_master() {
         );
     }
     let spots = all(
-        &search(&set, &cluster, Some(Path::new("/backup")), &[]),
+        &search(&set, &cluster, Some(&Place::from("/backup")), &[]),
         "gp_dump_3_15_20240102030405.gz",
     );
     assert!(spots.contains(&("sdw2".to_owned(), "/backup/db_dumps/20240102".to_owned())));
@@ -107,5 +107,5 @@ fn a_file_of_the_wrong_size_is_passed_over_and_named_when_there_is_no_other() {
     assert_eq!(missing[0].wrong_size, Some(WrongSize { found: 9, expected: 10 }));
     let missing = choose(&set, &cluster, None, &[], &Found::new()).unwrap_err();
     assert_eq!((missing[0].host.0.as_str(), missing[0].wrong_size), ("sdw1", None));
-    assert_eq!(missing[0].directory, Path::new("/data/0/db_dumps/20240102"));
+    assert_eq!(missing[0].directory, Place::from("/data/0/db_dumps/20240102"));
 }

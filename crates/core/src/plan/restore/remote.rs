@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::DumpSet;
 use crate::words::cluster::{Cluster, HostName};
 use crate::words::ids::ContentId;
-use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName, InstanceId, dump_directory};
+use crate::words::layout::{DUMP_DIR, DumpFileKind, DumpFileName, InstanceId};
 use crate::words::refusal::Refusal;
 
 /// Where a set is fetched from.
@@ -114,7 +114,7 @@ pub fn plan_copies(
     cluster: &Cluster,
 ) -> Result<Vec<FileCopy>, Refusal> {
     let names = &set.names;
-    let directory = dump_directory(&place.root, names.key);
+    let directory = &place.directory;
     let stamps: HashMap<&str, _> = set
         .manifest
         .iter()

@@ -71,14 +71,16 @@ async fn clean_after_lost_workers(context: &DumpContext<'_>, fleet: &DumpFleet, 
     let mut tasks: BTreeMap<HostName, Vec<HostTask>> = BTreeMap::new();
     for instance in fleet.not_cleaned() {
         if let Some(directory) = directories.segments.get(&instance.content) {
-            tasks
-                .entry(instance.host.clone())
-                .or_default()
-                .push(HostTask::RemoveUnfinished {
-                    directory: directory.clone(),
-                    prefix: context.request.prefix.clone(),
-                    key: context.key,
-                });
+            // Uploads can be taken back from anywhere, and the host may be gone.
+            let host = match directory.is_stored() {
+                true => HostName("localhost".to_owned()),
+                false => instance.host.clone(),
+            };
+            tasks.entry(host).or_default().push(HostTask::RemoveUnfinished {
+                directory: directory.clone(),
+                prefix: context.request.prefix.clone(),
+                key: context.key,
+            });
         }
     }
     if tasks.is_empty() {
@@ -249,7 +251,16 @@ async fn clean_up(context: &DumpContext<'_>) -> Cleaned {
     };
     let spared = [DumpDate::of(context.key), DumpDate::of_moment((context.now)())];
     let cluster = &context.surroundings.cluster;
-    match cleanup::clean_up(context.request, cluster, &context.launcher, asked, &spared).await {
+    match cleanup::clean_up(
+        context.request,
+        context.files,
+        cluster,
+        &context.launcher,
+        asked,
+        &spared,
+    )
+    .await
+    {
         Ok(cleaned) => cleaned,
         Err(refusal) => {
             error!("{refusal}");

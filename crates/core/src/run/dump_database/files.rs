@@ -1,7 +1,6 @@
 //! The small files of a set, and the look at all files before the manifest vouches for them.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use tracing::error;
 
@@ -14,10 +13,12 @@ use crate::format::state::{self, TableStates};
 use crate::format::status::{self, Agent, Level};
 use crate::run::refusal_of;
 use crate::store::data_file::{self, write_small_file};
+use crate::store::files::{EntryKind, Files};
 use crate::words::ids::ContentId;
 use crate::words::job::{FileStamp, TableTotals};
 use crate::words::layout::{DumpFileKind, InstanceId, SetNames};
 use crate::words::outcome::{InstanceOutcome, InstanceResult};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::words::relation::Relation;
 
@@ -57,7 +58,7 @@ pub(super) async fn write_status_files(
         }
         text
     };
-    let files: BTreeMap<ContentId, (PathBuf, String)> = context
+    let files: BTreeMap<ContentId, (Place, String)> = context
         .surroundings
         .cluster
         .primaries()
@@ -88,8 +89,12 @@ pub(super) async fn write_status_files(
     }
     let path = directories.master.join(names.of_master(DumpFileKind::Status));
     let others_failed = (!was_well).then(|| "the dump was given up because of failures on segments".to_owned());
-    let stamp = write_small_file(&path, text_of(master_steps, others_failed.as_ref()).as_bytes())
-        .map_err(|e| refusal_of(&e))?;
+    let stamp = write_small_file(
+        context.files,
+        &path,
+        text_of(master_steps, others_failed.as_ref()).as_bytes(),
+    )
+    .map_err(|e| refusal_of(&e))?;
     master_stamps.push(stamp);
     Ok(())
 }
@@ -148,7 +153,7 @@ pub(super) fn outcomes_of(
 pub(super) fn write_report(
     context: &DumpContext<'_>,
     names: &SetNames,
-    directory: &Path,
+    directory: &Place,
     outcomes: &[InstanceOutcome],
 ) -> Result<FileStamp, data_file::Error> {
     let arguments = engine_arguments(context, directory);
@@ -162,11 +167,16 @@ pub(super) fn write_report(
         rows: report::rows_of(outcomes, &context.database),
     }
     .write();
-    write_small_file(&directory.join(names.of_set(DumpFileKind::Report)), text.as_bytes())
+    write_small_file(
+        context.files,
+        &directory.join(names.of_set(DumpFileKind::Report)),
+        text.as_bytes(),
+    )
 }
 
 /// Looks once more for every file that was promised, on every host.
 pub(super) async fn post_dump_check(
+    files: &Files,
     fleet: &mut DumpFleet,
     directories: &Directories,
     master_stamps: &[FileStamp],
@@ -174,7 +184,16 @@ pub(super) async fn post_dump_check(
     let mut problems = fleet.check_files(&directories.segments).await;
     for stamp in master_stamps {
         let path = directories.master.join(&stamp.name);
-        if !std::fs::metadata(&path).is_ok_and(|meta| meta.len() == stamp.size || !meta.is_file()) {
+        let is_there = match files.look(&path) {
+            Ok(Some(EntryKind::File(size))) => size == stamp.size,
+            // A named pipe was read by somebody else.
+            Ok(found) => found.is_some() && !path.is_stored(),
+            Err(error) => {
+                problems.push(format!("could not look for {path}: {error}"));
+                continue;
+            }
+        };
+        if !is_there {
             problems.push(format!(
                 "file \"{}\" is not there with its {} bytes",
                 path.display(),

@@ -1,7 +1,5 @@
 //! `-G`: roles and other global objects into a file of the set (`gpcrondump.md` 2.12).
 
-use std::path::PathBuf;
-
 use tracing::{error, info};
 
 use super::DumpContext;
@@ -15,6 +13,7 @@ use crate::words::dialect::Product;
 use crate::words::ids::ContentId;
 use crate::words::job::FileStamp;
 use crate::words::layout::DumpFileKind;
+use crate::words::place::Place;
 
 /// False when the file could not be made; the log says why.
 pub(super) async fn dump_globals(context: &DumpContext<'_>, record: &mut SetRecord) -> bool {
@@ -48,20 +47,21 @@ async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), 
     let sql = dump.invocation().run().await.map_err(|error| error_chain(&error))?;
     let path = record.directory.join(record.names.of_master(DumpFileKind::Global));
     // Passwords are in it: the file is made with mode 0600.
-    let stamp = write_named(path, sql).await?;
+    let stamp = write_named(context, path, sql).await?;
     record.add(ContentId::MASTER, stamp);
-    record.save().map_err(|error| error_chain(&error))
+    record.save(context.files).map_err(|error| error_chain(&error))
 }
 
 /// Writes a new file of the set, beside the async work: a reader of a named pipe may let us wait.
-pub(super) async fn write_named(path: PathBuf, bytes: Vec<u8>) -> Result<FileStamp, String> {
+pub(super) async fn write_named(context: &DumpContext<'_>, path: Place, bytes: Vec<u8>) -> Result<FileStamp, String> {
+    let files = context.files.clone();
     let guard = GiveUpOnDrop::default();
     let give_up = guard.0.clone();
     let writing = tokio::task::spawn_blocking(move || {
-        let mut file = PartialFile::write(&path, &bytes, &give_up)?;
+        let mut file = PartialFile::write(&files, &path, &bytes, &give_up)?;
         file.publish()?;
         if let Some(directory) = path.parent() {
-            sync_directory(directory)?;
+            sync_directory(&directory)?;
         }
         Ok::<_, crate::store::data_file::Error>(file.stamp.clone())
     });

@@ -19,6 +19,7 @@ use crate::store::data_file::write_small_file;
 use crate::words::ids::{Oid, TimestampKey};
 use crate::words::layout::{DumpFileKind, SetNames};
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::words::relation::{NamedRelation, Relation, RelationKind, StorageKind};
 
@@ -141,7 +142,7 @@ pub(super) async fn filter_of(
     Ok(TableFilter::IncludeTables(of_file(names, &file)?))
 }
 
-fn of_file(names: Vec<&str>, file: &std::path::Path) -> Result<NameList, Refusal> {
+fn of_file(names: Vec<&str>, file: &Place) -> Result<NameList, Refusal> {
     if names.is_empty() {
         return Err(Refusal::known(format!(
             "Nothing that the filter {} names exists any more",
@@ -150,7 +151,8 @@ fn of_file(names: Vec<&str>, file: &std::path::Path) -> Result<NameList, Refusal
         .with_hint("make a full dump with the options that choose tables"));
     }
     let mut list = NameList::typed(names);
-    list.file = Some(file.to_owned());
+    // For messages alone: the names were read.
+    list.file = Some(file.to_string().into());
     Ok(list)
 }
 
@@ -203,7 +205,7 @@ pub(super) fn append_to_chain(context: &DumpContext<'_>, base: &Base) -> Result<
     let path = base
         .directory
         .join(base_names(context, base).of_set(DumpFileKind::Increments));
-    let found = chain::read_increments(&path)?;
+    let found = chain::read_increments(context.files, &path)?;
     if found != base.increments {
         return Err(Refusal::failed(format!(
             "trouble adding timestamp '{}' to file '{}'",
@@ -213,6 +215,6 @@ pub(super) fn append_to_chain(context: &DumpContext<'_>, base: &Base) -> Result<
         .with_hint("the file was changed while this dump was made, so what this dump was compared with is no longer the last one; run again"));
     }
     let keys: Vec<TimestampKey> = found.into_iter().chain([context.key]).collect();
-    write_small_file(&path, increments::write(&keys).as_bytes()).map_err(|error| refusal_of(&error))?;
+    write_small_file(context.files, &path, increments::write(&keys).as_bytes()).map_err(|error| refusal_of(&error))?;
     Ok(())
 }

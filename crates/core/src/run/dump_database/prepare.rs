@@ -1,7 +1,6 @@
 //! Before the cut: workers on all hosts, directories, room on disk.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use tracing::{error, info, warn};
 
@@ -15,7 +14,8 @@ use crate::plan::filter::{Selection, TableFilter};
 use crate::run::refusal_of;
 use crate::words::cluster::Instance;
 use crate::words::ids::ContentId;
-use crate::words::layout::{Compression, dump_directory};
+use crate::words::layout::{Compression, DUMP_DIR, dump_directory};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::worker::host_ops;
 use crate::worker::protocol::DirectoryState;
@@ -59,9 +59,9 @@ pub(super) async fn start_workers(context: &DumpContext<'_>) -> Result<DumpFleet
 
 /// Dump directories of the master and of every segment.
 pub(super) struct Directories {
-    pub(super) master: PathBuf,
+    pub(super) master: Place,
     master_state: DirectoryState,
-    pub(super) segments: BTreeMap<ContentId, PathBuf>,
+    pub(super) segments: BTreeMap<ContentId, Place>,
     pub(super) states: BTreeMap<ContentId, DirectoryState>,
 }
 
@@ -69,22 +69,16 @@ pub(super) async fn prepare_directories(
     context: &DumpContext<'_>,
     fleet: &mut DumpFleet,
 ) -> Result<Directories, Refusal> {
-    let root_of = |data_dir: &Path| {
-        context
-            .request
-            .backup_root
-            .clone()
-            .unwrap_or_else(|| data_dir.to_owned())
-    };
-    let master_root = root_of(&context.master_data_dir);
+    let files = context.files;
+    let master_root = context.request.root_of(&context.master_data_dir);
     let master = dump_directory(&master_root, context.key);
-    if master.is_dir() {
+    let existed = files.is_dir(&master);
+    if existed {
         info!("Directory {} exists", master.display());
     } else {
         info!("Directory {} not found, will try to create", master.display());
     }
-    let existed = master.is_dir();
-    let prepared = host_ops::prepare_directory(&master);
+    let prepared = host_ops::prepare_directory(files, &master);
     let master_state = prepared.map_err(|error| {
         let what = match error {
             host_ops::DirectoryError::Create(..) => {
@@ -113,8 +107,9 @@ pub(super) async fn prepare_directories(
         info!("Created {}", master.display());
     }
     info!("Checked {} on master", master_root.display());
+    take_back_uploads(context);
     let primaries = context.surroundings.cluster.primaries();
-    let segments: BTreeMap<ContentId, PathBuf> = primaries
+    let segments: BTreeMap<ContentId, Place> = primaries
         .iter()
         .map(|primary| {
             // A single server's segment lives where the master's files go.
@@ -124,7 +119,10 @@ pub(super) async fn prepare_directories(
             } else {
                 &primary.data_dir
             };
-            (primary.content, dump_directory(&root_of(data_dir), context.key))
+            (
+                primary.content,
+                dump_directory(&context.request.root_of(data_dir), context.key),
+            )
         })
         .collect();
     let answers = fleet.prepare(&segments).await;
@@ -159,6 +157,24 @@ pub(super) async fn prepare_directories(
         segments,
         states,
     })
+}
+
+/// What killed runs have begun to upload, or we ourselves when an answer was lost, costs money, and nobody sees it. No other run is under way: the lock of the master's
+/// data directory keeps them out, and each cluster has a prefix of its own.
+pub(super) fn take_back_uploads(context: &DumpContext<'_>) {
+    let place = context.request.root().join(DUMP_DIR);
+    if !place.is_stored() {
+        return;
+    }
+    match context.files.remove_uploads(&place) {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => info!(
+            "Took back {} uploads that a run did not finish: {}",
+            names.len(),
+            names.join(" ")
+        ),
+        Err(error) => warn!("could not look for unfinished uploads below {place}: {error}"),
+    }
 }
 
 /// Need against room, summed for each file system of each host, the master's among them.

@@ -8,6 +8,7 @@ use super::DumpContext;
 use crate::exec::host_tasks;
 use crate::words::cluster::HostName;
 use crate::words::layout::dump_directory;
+use crate::words::place::Place;
 use crate::worker::host_tasks::{HostTask, TaskOutcome};
 
 /// False when something may have stayed; the log says where and why.
@@ -15,8 +16,7 @@ pub(super) async fn roll_back(context: &DumpContext<'_>) -> bool {
     warn!("Dump request was incomplete, rolling back dump");
     let request = context.request;
     let cluster = &context.surroundings.cluster;
-    let root_of = |data_dir: &std::path::Path| request.backup_root.clone().unwrap_or_else(|| data_dir.to_owned());
-    let task = |root: std::path::PathBuf| HostTask::RemoveSet {
+    let task = |root: Place| HostTask::RemoveSet {
         directory: dump_directory(&root, context.key),
         prefix: request.prefix.clone(),
         key: context.key,
@@ -27,10 +27,12 @@ pub(super) async fn roll_back(context: &DumpContext<'_>) -> bool {
     tasks
         .entry(here.clone())
         .or_default()
-        .push(task(root_of(&context.master_data_dir)));
-    for primary in cluster.primaries().iter().filter(|_| !cluster.is_one_place()) {
+        .push(task(request.root_of(&context.master_data_dir)));
+    // What lies in a bucket is the same for all hosts.
+    let is_shared = cluster.is_one_place() || request.root().is_stored();
+    for primary in cluster.primaries().iter().filter(|_| !is_shared) {
         let of_host = tasks.entry(primary.host.clone()).or_default();
-        let task = task(root_of(&primary.data_dir));
+        let task = task(request.root_of(&primary.data_dir));
         if !of_host.contains(&task) {
             of_host.push(task);
         }

@@ -31,9 +31,9 @@ pub(super) async fn dump_statistics(context: &DumpContext<'_>, record: &mut SetR
 async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), String> {
     let text = make_text(context, record).await.map_err(|error| error_chain(&error))?;
     let path = record.directory.join(record.names.of_master(DumpFileKind::Statistics));
-    let stamp = super::globals::write_named(path, text.into_bytes()).await?;
+    let stamp = super::globals::write_named(context, path, text.into_bytes()).await?;
     record.add(ContentId::MASTER, stamp);
-    record.save().map_err(|error| error_chain(&error))
+    record.save(context.files).map_err(|error| error_chain(&error))
 }
 
 async fn make_text(context: &DumpContext<'_>, record: &SetRecord) -> Result<String, crate::db::Error> {

@@ -111,7 +111,7 @@ fn what_was_typed_for_the_engine_stands_behind_its_lists_and_in_the_report() {
         arguments.handed_on().unwrap(),
         "-c -E LATIN1 --prefix a_ -x --rsyncable"
     );
-    let increment = arguments.incremental(Some(std::path::Path::new("/d/f")));
+    let increment = arguments.incremental(Some(&Place::from("/d/f")));
     let line = increment.command_line();
     assert!(
         line.ends_with(

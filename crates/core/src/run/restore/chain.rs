@@ -1,7 +1,6 @@
 //! The other sets that an incremental one needs: read, checked and planned before anything is changed.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 
 use crate::exec::restore_fleet::LoadOutcome;
 use crate::format::plan_file::{self, PlanLine};
@@ -11,12 +10,14 @@ use crate::plan::restore::inventory::Inventory;
 use crate::plan::restore::routes::{Routes, plan_routes};
 use crate::plan::restore::{DataFile, DumpSet};
 use crate::plan::restore_request::RestoreRequest;
+use crate::store::files::Files;
 use crate::words::cluster::Cluster;
 use crate::words::dialect::Dialect;
 use crate::words::ids::TimestampKey;
 use crate::words::job::LoadRoute;
 use crate::words::layout::{DumpFileKind, SetNames};
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::words::relation::TargetTable;
 use crate::worker::host_ops;
@@ -41,7 +42,7 @@ pub(super) struct Chain {
 }
 
 /// Reads the chain of a set. Nothing is left to be found missing on the master later.
-pub(super) fn read(root: &Path, request: &RestoreRequest, set: &DumpSet) -> Result<Chain, Refusal> {
+pub(super) fn read(files: &Files, root: &Place, request: &RestoreRequest, set: &DumpSet) -> Result<Chain, Refusal> {
     if set.backup_type == BackupType::Full {
         return match request.list_backup {
             true => Err(Refusal::failed(
@@ -60,10 +61,11 @@ pub(super) fn read(root: &Path, request: &RestoreRequest, set: &DumpSet) -> Resu
         }
         return Ok(Chain::default());
     }
-    let plan = chain::read_plan(root, &request.prefix, set.names.key).map_err(|refusal| name_list(refusal, set))?;
+    let plan =
+        chain::read_plan(files, root, &request.prefix, set.names.key).map_err(|refusal| name_list(refusal, set))?;
     let mut older = Vec::new();
     for line in plan.iter().skip(1) {
-        let member = dump_set::read_dump_set(root, &request.prefix, line.key)
+        let member = dump_set::read_dump_set(files, root, &request.prefix, line.key)
             .map_err(|refusal| of_chain(refusal, set.names.key, line.key))?;
         if member.database != set.database {
             return Err(Refusal::failed(format!(
@@ -149,12 +151,13 @@ impl Chain {
     }
 
     /// Leaves the plan where the original left it. It is for people: a restore goes on without.
-    pub(super) fn write_plan(&self, set: &DumpSet) {
-        if self.plan.is_empty() {
+    pub(super) fn write_plan(&self, files: &Files, set: &DumpSet) {
+        // Nothing is written into a bucket: who restores needs no right for that.
+        if self.plan.is_empty() || set.directory.is_stored() {
             return;
         }
         let path = set.directory.join(set.names.of_set(DumpFileKind::RestorePlan));
-        if let Err(error) = host_ops::write_file(&path, &plan_file::write(&self.plan)) {
+        if let Err(error) = host_ops::write_file(files, &path, &plan_file::write(&self.plan)) {
             tracing::warn!("could not write the plan file {}: {error}", path.display());
         }
     }

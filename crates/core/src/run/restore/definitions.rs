@@ -1,7 +1,7 @@
 //! The small files of a set, and what is left of them when only a part is asked for.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::selection::Selection;
 use crate::db::Session;
@@ -12,12 +12,14 @@ use crate::format::sql_script::Script;
 use crate::gather::dump_set;
 use crate::plan::restore::DumpSet;
 use crate::plan::restore::inventory::Inventory;
-use crate::plan::restore::parts::Files;
+use crate::plan::restore::parts::{self};
 use crate::plan::translate::not_restored::{self, NotRestored};
 use crate::plan::translate::{Origin, Part, Target, Translator};
 use crate::run::refusal_of;
+use crate::store::files::Files;
 use crate::words::dialect::Dialect;
 use crate::words::layout::DumpFileKind;
+use crate::words::place::Place;
 use crate::words::present::Present;
 use crate::words::refusal::Refusal;
 
@@ -33,9 +35,9 @@ pub(super) struct FirstSteps {
 /// The small files of the set, read before anything is changed.
 pub(super) struct Definitions {
     pub(super) pre_data: Vec<u8>,
-    pub(super) pre_data_path: PathBuf,
+    pub(super) pre_data_path: Place,
     pub(super) post_data: Vec<u8>,
-    pub(super) post_data_path: PathBuf,
+    pub(super) post_data_path: Place,
     /// Read only when the database is to be made.
     pub(super) cdatabase: Option<Cdatabase>,
     /// What turned them into the words of the target.
@@ -44,24 +46,28 @@ pub(super) struct Definitions {
 
 impl Definitions {
     /// Beside the async work: a named pipe may have to wait for its writer.
-    pub(super) async fn read(set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
-        let set = set.clone();
-        match tokio::task::spawn_blocking(move || Definitions::read_now(&set, creates)).await {
+    pub(super) async fn read(files: &Files, set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
+        let (files, set) = (files.clone(), set.clone());
+        match tokio::task::spawn_blocking(move || Definitions::read_now(&files, &set, creates)).await {
             Ok(read) => read,
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
 
-    fn read_now(set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
+    fn read_now(files: &Files, set: &DumpSet, creates: bool) -> Result<Definitions, Refusal> {
         for kind in [DumpFileKind::Dump, DumpFileKind::PostData] {
-            dump_set::require(set, kind)?;
+            dump_set::require(files, set, kind)?;
         }
-        let cdatabase = if creates { Some(read_cdatabase(set)?) } else { None };
-        dump_set::check_master_files(set)?;
+        let cdatabase = if creates {
+            Some(read_cdatabase(files, set)?)
+        } else {
+            None
+        };
+        dump_set::check_master_files(files, set)?;
         Ok(Definitions {
-            pre_data: dump_set::read_ddl(set, DumpFileKind::Dump)?,
+            pre_data: dump_set::read_ddl(files, set, DumpFileKind::Dump)?,
             pre_data_path: dump_set::ddl_path(set, DumpFileKind::Dump),
-            post_data: dump_set::read_ddl(set, DumpFileKind::PostData)?,
+            post_data: dump_set::read_ddl(files, set, DumpFileKind::PostData)?,
             post_data_path: dump_set::ddl_path(set, DumpFileKind::PostData),
             cdatabase,
             translator: None,
@@ -157,7 +163,7 @@ impl Definitions {
         let cut = {
             let pre_data = parse_script(&self.pre_data, &self.pre_data_path)?;
             let post_data = parse_script(&self.post_data, &self.post_data_path)?;
-            let files = Files {
+            let files = parts::Files {
                 pre_data: &pre_data,
                 post_data: &post_data,
             };
@@ -174,15 +180,15 @@ impl Definitions {
     }
 }
 
-fn read_cdatabase(set: &DumpSet) -> Result<Cdatabase, Refusal> {
-    dump_set::require(set, DumpFileKind::Cdatabase)?;
-    let text = dump_set::read_ddl(set, DumpFileKind::Cdatabase)?;
+fn read_cdatabase(files: &Files, set: &DumpSet) -> Result<Cdatabase, Refusal> {
+    dump_set::require(files, set, DumpFileKind::Cdatabase)?;
+    let text = dump_set::read_ddl(files, set, DumpFileKind::Cdatabase)?;
     let path = dump_set::ddl_path(set, DumpFileKind::Cdatabase);
     Cdatabase::parse(&String::from_utf8_lossy(&text))
         .map_err(|error| Refusal::failed(format!("{}: {error}", path.display())))
 }
 
-pub(super) fn parse_script<'a>(text: &'a [u8], path: &Path) -> Result<Script<'a>, Refusal> {
+pub(super) fn parse_script<'a>(text: &'a [u8], path: &Place) -> Result<Script<'a>, Refusal> {
     let cut = "nothing was changed; the file was cut off, or its dump failed: restore another set";
     let script =
         Script::parse(text).map_err(|error| Refusal::failed(format!("{}: {error}", path.display())).with_hint(cut))?;

@@ -1,7 +1,6 @@
 //! `-G` and `--restore-stats`: read and checked before anything is changed, restored alone or beside the database.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use super::definitions::parse_script;
 use super::lines;
@@ -15,29 +14,31 @@ use crate::gather::dump_set;
 use crate::plan::restore::DumpSet;
 use crate::plan::restore_request::{Extra, RestoreRequest, WhichSet};
 use crate::run::refusal_of;
+use crate::store::files::Files;
 use crate::words::exit::Exit;
 use crate::words::layout::DumpFileKind;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// What was asked for beside tables.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
-    pub(super) globals: Option<(PathBuf, Vec<GlobalStatement>)>,
-    pub(super) statistics: Option<(PathBuf, Vec<StoredBlock>)>,
+    pub(super) globals: Option<(Place, Vec<GlobalStatement>)>,
+    pub(super) statistics: Option<(Place, Vec<StoredBlock>)>,
 }
 
 impl Extras {
     /// Reads the files that the request wants; refuses when they are not there or not whole.
-    pub(super) fn read(request: &RestoreRequest, set: &DumpSet) -> Result<Extras, Refusal> {
+    pub(super) fn read(files: &Files, request: &RestoreRequest, set: &DumpSet) -> Result<Extras, Refusal> {
         let mut extras = Extras::default();
         if request.globals != Extra::No {
-            let (path, text) = file(set, DumpFileKind::Global, "global")?;
+            let (path, text) = file(files, set, DumpFileKind::Global, "global")?;
             let statements = global_objects::read(&text).map_err(|error| unreadable(&path, &error))?;
             extras.globals = Some((path, statements));
         }
         if request.statistics != Extra::No {
-            let (path, text) = file(set, DumpFileKind::Statistics, "statistics")?;
+            let (path, text) = file(files, set, DumpFileKind::Statistics, "statistics")?;
             let blocks = read::read(&text).map_err(|error| unreadable(&path, &error))?;
             extras.statistics = Some((path, blocks));
         }
@@ -70,20 +71,20 @@ impl Extras {
     }
 }
 
-fn file(set: &DumpSet, kind: DumpFileKind, words: &str) -> Result<(PathBuf, Vec<u8>), Refusal> {
+fn file(files: &Files, set: &DumpSet, kind: DumpFileKind, words: &str) -> Result<(Place, Vec<u8>), Refusal> {
     let path = dump_set::ddl_path(set, kind);
-    if !path.is_file() {
+    if !files.is_file(&path) {
         return Err(
             Refusal::failed(format!("Unable to locate {words} file {} in dump set", path.display())).with_hint(
                 "nothing was changed; the dump has it when it was taken with the option for it (-G, --dump-stats)",
             ),
         );
     }
-    dump_set::check_master_file(set, kind)?;
-    Ok((path, dump_set::read_ddl(set, kind)?))
+    dump_set::check_master_file(files, set, kind)?;
+    Ok((path, dump_set::read_ddl(files, set, kind)?))
 }
 
-fn unreadable(path: &std::path::Path, error: &dyn std::fmt::Display) -> Refusal {
+fn unreadable(path: &Place, error: &dyn std::fmt::Display) -> Refusal {
     Refusal::failed(format!("{}: {error}", path.display()))
         .with_hint("nothing was changed; the file was cut off, or its dump failed")
 }
@@ -104,7 +105,7 @@ where
     let selection = match extras.statistics.is_some() && request.selects() {
         false => None,
         true => {
-            let text = dump_set::read_ddl(&scene.set, DumpFileKind::Dump)?;
+            let text = dump_set::read_ddl(scene.files, &scene.set, DumpFileKind::Dump)?;
             let script = parse_script(&text, &dump_set::ddl_path(&scene.set, DumpFileKind::Dump))?;
             Selection::read(request, &script)?
         }

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::scene::Scene;
 use super::selection::Selection;
 use crate::exec::restore_fleet::LoadOutcome;
+use crate::store::files::Files;
 use crate::words::layout::DumpFileKind;
 use crate::words::names::QualifiedName;
 use crate::worker::host_ops;
@@ -32,7 +33,7 @@ pub(super) fn tell(
         return;
     }
     let text: String = tables.iter().map(|table| format!("{table}\n")).collect();
-    match host_ops::write_file(&path, &text) {
+    match host_ops::write_file(&Files::default(), &path.as_path().into(), &text) {
         Ok(()) => tracing::warn!(
             "{} tables are not whole: {} names them, and --table-file with it tries them again",
             tables.len(),

@@ -21,10 +21,12 @@ use crate::launch::files::Error;
 use crate::plan::restore::DumpSet;
 use crate::plan::restore::remote::{FileCopy, Listing, RemotePlace, plan_copies};
 use crate::plan::restore_request::RestoreRequest;
+use crate::store::files::Files;
 use crate::words::cluster::HostName;
 use crate::words::environment::Environment;
 use crate::words::ids::{Prefix, TimestampKey};
-use crate::words::layout::{Compression, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
+use crate::words::layout::{Compression, DUMP_DIR, DumpFileKind, DumpFileName, FileNaming, SetNames, dump_directory};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// What became of it.
@@ -50,7 +52,12 @@ where
     C: AsyncFn() -> Result<bool, Refusal>,
     N: AsyncFn(String, usize) -> Result<usize, Refusal>,
 {
-    let launcher = launcher(environment, request.remote_bin.clone(), request.limits);
+    let launcher = launcher(
+        environment,
+        request.remote_bin.clone(),
+        request.limits,
+        &Files::default(),
+    );
     tracing::debug!("The host is {}", place.host);
     tracing::debug!("The path is {}", place.directory.display());
     let listing = launcher
@@ -117,8 +124,9 @@ where
     copy_all(&launcher, place, &masters, request.parallel).await?;
     // A wrong name of a table is noticed before anything big moves.
     if request.selects() && !request.only_extras() {
-        let set = dump_set::read_dump_set(&place.root, &request.prefix, key)?;
-        let text = dump_set::read_ddl(&set, DumpFileKind::Dump)?;
+        let files = Files::default();
+        let set = dump_set::read_dump_set(&files, &place.root.clone().into(), &request.prefix, key)?;
+        let text = dump_set::read_ddl(&files, &set, DumpFileKind::Dump)?;
         Selection::read(
             request,
             &parse_script(&text, &dump_set::ddl_path(&set, DumpFileKind::Dump))?,
@@ -147,7 +155,8 @@ async fn read_head(
 ) -> Result<DumpSet, Refusal> {
     let own = tempfile::tempdir()
         .map_err(|error| Refusal::failed(format!("could not make a directory for temporary files: {error}")))?;
-    let directory = dump_directory(own.path(), key);
+    let root = Place::from(own.path());
+    let directory = own.path().join(DUMP_DIR).join(key.date_dir());
     let io = |error: std::io::Error| Refusal::failed(format!("could not write to {}: {error}", directory.display()));
     std::fs::create_dir_all(&directory).map_err(io)?;
     let names = SetNames {
@@ -166,7 +175,7 @@ async fn read_head(
             std::fs::write(directory.join(&name), text).map_err(io)?;
         }
     }
-    let mut set = dump_set::read_set(own.path(), &request.prefix, key).map_err(|refused| {
+    let mut set = dump_set::read_set(&Files::default(), &root, &request.prefix, key).map_err(|refused| {
         // Where we put it for the moment helps nobody.
         let here = own.path().display().to_string();
         let there = format!("{}:{}", place.host, place.root.display());
@@ -175,7 +184,7 @@ async fn read_head(
             ..refused
         }
     })?;
-    set.directory = dump_directory(&place.root, key);
+    set.directory = dump_directory(&place.root.clone().into(), key);
     Ok(set)
 }
 

@@ -8,6 +8,7 @@ use crate::plan::restore_request::{Extra, RestoreRequest, WhichSet};
 use crate::words::cluster::{Cluster, FaultTolerance};
 use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DUMP_DIR, FileNaming};
+use crate::words::place::Place;
 
 const RULE: &str = "------------------------------------------";
 
@@ -99,7 +100,7 @@ pub enum Phase<'a> {
     Single,
     /// Definitions before the data; of a full dump nothing else.
     Metadata {
-        file: &'a Path,
+        file: &'a Place,
         full: bool,
     },
     Data,

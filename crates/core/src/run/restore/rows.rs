@@ -1,7 +1,6 @@
 //! The rows: which file goes where, and whether all of them came.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::path::PathBuf;
 
 use super::scene::Scene;
 use super::selection::Selection;
@@ -16,6 +15,7 @@ use crate::words::ids::ContentId;
 use crate::words::job::{LoadRoute, LoginAs};
 use crate::words::layout::{DumpFileKind, InstanceId};
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::present::Present;
 use crate::words::progress::Figures;
 use crate::words::refusal::Refusal;
@@ -211,7 +211,7 @@ impl Scene<'_> {
     }
 
     /// Where the index of a data file lies, if it has one. Its name follows that of the file, whoever wrote it.
-    fn index_of(&self, set: &DumpSet, file: &DataFile) -> PathBuf {
+    fn index_of(&self, set: &DumpSet, file: &DataFile) -> Place {
         let id = InstanceId {
             content: file.content,
             dbid: file.dbid,

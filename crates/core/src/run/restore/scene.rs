@@ -1,7 +1,7 @@
 //! What is known once the set was found, and what all parts of a restore do with it.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::chain::Chain;
 use super::definitions::{Definitions, parse_script};
@@ -20,11 +20,13 @@ use crate::plan::restore::places::{self, Missing};
 use crate::plan::restore::{DataFile, DumpSet};
 use crate::plan::restore_request::RestoreRequest;
 use crate::run::refusal_of;
+use crate::store::files::Files;
 use crate::words::cluster::HostName;
 use crate::words::dialect::PartitionCatalog;
 use crate::words::environment::Environment;
 use crate::words::layout::dump_directory;
 use crate::words::names::QualifiedName;
+use crate::words::place::Place;
 use crate::words::present::Present;
 use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
@@ -34,6 +36,7 @@ use crate::worker::host_ops;
 pub(super) struct Scene<'a> {
     pub(super) environment: &'a Environment,
     pub(super) request: &'a RestoreRequest,
+    pub(super) files: &'a Files,
     /// The database did not exist and was made.
     pub(super) created: bool,
     /// The database that is restored into.
@@ -87,13 +90,18 @@ impl Scene<'_> {
             }
         }
         let hosts: BTreeSet<HostName> = self.around.cluster.instances().map(|i| i.host.clone()).collect();
-        let launcher = launcher(self.environment, self.request.remote_bin.clone(), self.request.limits);
+        let launcher = launcher(
+            self.environment,
+            self.request.remote_bin.clone(),
+            self.request.limits,
+            self.files,
+        );
         RestoreFleet::start(&launcher, hosts, self.request.parallel).await
     }
 
     pub(super) async fn find_files(&self, set: &DumpSet, fleet: &mut RestoreFleet) -> Result<Vec<DataFile>, Refusal> {
         let own_names = [self.environment.host.clone(), self.environment.host_full.clone()];
-        let root = self.request.backup_root.as_deref();
+        let root = self.request.backup_root.as_ref();
         let search = places::search(set, &self.around.cluster, root, &own_names);
         let found = fleet.find(&search).await?;
         places::choose(set, &self.around.cluster, root, &own_names, &found).map_err(|missing| refuse_missing(&missing))
@@ -103,7 +111,7 @@ impl Scene<'_> {
         &self,
         session: &Session,
         script: &Script<'_>,
-        path: &Path,
+        path: &Place,
         pre_data: &Script<'_>,
         partial: bool,
     ) -> Result<ScriptOutcome, Refusal> {
@@ -210,7 +218,9 @@ impl Scene<'_> {
         if let Some(directory) = &self.request.report_status_dir {
             return Some(directory.clone());
         }
-        let directory = dump_directory(self.request.backup_root.as_deref()?, self.set.names.key);
+        let directory = dump_directory(self.request.backup_root.as_ref()?, self.set.names.key);
+        // Nothing is written into a bucket: who restores needs no right for that.
+        let directory = directory.local()?.to_owned();
         if tempfile::tempfile_in(&directory).is_ok() {
             return Some(directory);
         }
@@ -228,12 +238,12 @@ impl Scene<'_> {
 pub(super) async fn write_records(
     fleet: &mut RestoreFleet,
     own_host: &HostName,
-    records: Vec<(HostName, PathBuf, String)>,
+    records: Vec<(HostName, Place, String)>,
 ) -> Vec<String> {
     let (own, others): (Vec<_>, Vec<_>) = records.into_iter().partition(|(host, ..)| host == own_host);
     let mut problems = fleet.write_files(others).await;
     for (_, path, text) in own {
-        if let Err(error) = host_ops::write_file(&path, &text) {
+        if let Err(error) = host_ops::write_file(&Files::default(), &path, &text) {
             problems.push(format!("could not write {}: {error}", path.display()));
         }
     }

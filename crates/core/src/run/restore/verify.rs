@@ -4,7 +4,7 @@
 //! does not answer, the files are looked for on this host alone, where the set says that they were written or under `-u`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::chain::{self, Chain};
 use super::definitions::parse_script;
@@ -22,11 +22,13 @@ use crate::plan::restore::inventory::Inventory;
 use crate::plan::restore::{DataFile, DumpSet, places};
 use crate::plan::restore_request::RestoreRequest;
 use crate::plan::verify::{Expected, Judgement, Tally};
+use crate::store::files::Files;
 use crate::words::cluster::{Cluster, HostName, Instance, Role};
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::{ContentId, DbId};
 use crate::words::layout::{DumpFileKind, InstanceId};
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 use crate::worker::verify_segment::{VerifyFile, VerifyStart};
 
@@ -37,20 +39,21 @@ const TOLD_TABLES: usize = 100;
 pub(super) async fn verify(
     environment: &Environment,
     request: &RestoreRequest,
+    storage: &Files,
     choose: &impl AsyncFn(String, usize) -> Result<usize, Refusal>,
     report: &mut RestoreBody,
 ) -> Result<Exit, Refusal> {
-    let root = request.backup_root.as_deref().unwrap_or(&request.master_data_dir);
-    let key = find_key(root, request, choose).await?;
-    let set = dump_set::read_dump_set(root, &request.prefix, key)?;
-    let chain = chain::read(root, request, &set)?;
+    let root = &request.root();
+    let key = find_key(storage, root, request, choose).await?;
+    let set = dump_set::read_dump_set(storage, root, &request.prefix, key)?;
+    let chain = chain::read(storage, root, request, &set)?;
     told::of_set(report, &set, chain.plan.iter().map(|line| line.key));
     tracing::info!("Verifying dump set {key} of database {}", set.database);
     let mut tally = Tally::default();
-    check_master(&set, &chain, &mut tally)?;
+    check_master(storage, &set, &chain, &mut tally)?;
     let (pre_data, post_data) = (
-        read_ddl(&set, DumpFileKind::Dump)?,
-        read_ddl(&set, DumpFileKind::PostData)?,
+        read_ddl(storage, &set, DumpFileKind::Dump)?,
+        read_ddl(storage, &set, DumpFileKind::PostData)?,
     );
     let script = parse_script(&pre_data.0, &pre_data.1)?;
     parse_script(&post_data.0, &post_data.1)?;
@@ -62,7 +65,7 @@ pub(super) async fn verify(
     if !request.metadata_only {
         let cluster = find_cluster(environment, request, &set).await?;
         let parts = parts_of(&set, &chain, &inventory, selection.as_ref());
-        read_rows(environment, request, &cluster, parts, &mut tally).await?;
+        read_rows(environment, request, storage, &cluster, parts, &mut tally).await?;
     }
     if let Some(rows) = set.manifest.as_ref().and_then(|manifest| manifest.external.as_ref()) {
         note_external(rows, &mut tally);
@@ -99,9 +102,9 @@ fn note_external(rows: &ExternalRows, tally: &mut Tally) {
 }
 
 /// What is not whole on the master. Without the files that every restore needs there is nothing to go on with.
-fn check_master(set: &DumpSet, chain: &Chain, tally: &mut Tally) -> Result<(), Refusal> {
+fn check_master(files: &Files, set: &DumpSet, chain: &Chain, tally: &mut Tally) -> Result<(), Refusal> {
     for kind in [DumpFileKind::Dump, DumpFileKind::PostData] {
-        dump_set::require(set, kind)?;
+        dump_set::require(files, set, kind)?;
     }
     let mut vital = None;
     for set in std::iter::once(set).chain(chain.older.iter().map(|older| &older.set)) {
@@ -113,8 +116,8 @@ fn check_master(set: &DumpSet, chain: &Chain, tally: &mut Tally) -> Result<(), R
                 report.display()
             ));
         }
-        let by_sum: Vec<(DumpFileKind, Refusal)> = dump_set::master_files_problems(set);
-        for problem in small_files::problems(set) {
+        let by_sum: Vec<(DumpFileKind, Refusal)> = dump_set::master_files_problems(files, set);
+        for problem in small_files::problems(files, set) {
             // That it is another file says it all.
             if !by_sum.iter().any(|(_, by_sum)| names_same_file(&by_sum.text, &problem)) {
                 tally.beside.push(problem);
@@ -145,8 +148,8 @@ fn names_same_file(text: &str, problem: &str) -> bool {
     problem.split('"').nth(1).is_some_and(|path| text.contains(path))
 }
 
-fn read_ddl(set: &DumpSet, kind: DumpFileKind) -> Result<(Vec<u8>, PathBuf), Refusal> {
-    Ok((dump_set::read_ddl(set, kind)?, dump_set::ddl_path(set, kind)))
+fn read_ddl(files: &Files, set: &DumpSet, kind: DumpFileKind) -> Result<(Vec<u8>, Place), Refusal> {
+    Ok((dump_set::read_ddl(files, set, kind)?, dump_set::ddl_path(set, kind)))
 }
 
 /// A set that rows come from.
@@ -250,8 +253,8 @@ async fn find_cluster(environment: &Environment, request: &RestoreRequest, set: 
     let master = instance(ContentId::MASTER, DbId(1), &request.master_data_dir);
     // <root>/db_dumps/<date>
     let segments = set.segments.iter().map(|segment| {
-        let root = segment.directory.ancestors().nth(2).unwrap_or(&segment.directory);
-        instance(segment.content, segment.dbid, root)
+        let root = segment.directory.local().and_then(|path| path.ancestors().nth(2));
+        instance(segment.content, segment.dbid, root.unwrap_or(&request.master_data_dir))
     });
     Cluster::new(std::iter::once(master).chain(segments).collect())
         .map_err(|error| Refusal::failed(format!("set {} is of no cluster: {error}", set.names.key)))
@@ -260,15 +263,16 @@ async fn find_cluster(environment: &Environment, request: &RestoreRequest, set: 
 async fn read_rows(
     environment: &Environment,
     request: &RestoreRequest,
+    storage: &Files,
     cluster: &Cluster,
     parts: Vec<Part<'_>>,
     tally: &mut Tally,
 ) -> Result<(), Refusal> {
     let hosts: BTreeSet<HostName> = cluster.instances().map(|i| i.host.clone()).collect();
-    let launcher = launcher(environment, request.remote_bin.clone(), request.limits);
+    let launcher = launcher(environment, request.remote_bin.clone(), request.limits, storage);
     let mut fleet = RestoreFleet::start(&launcher, hosts, request.parallel).await?;
     let own_names = [environment.host.clone(), environment.host_full.clone()];
-    let root = request.backup_root.as_deref();
+    let root = request.backup_root.as_ref();
     let mut jobs: BTreeMap<HostName, VerifyStart> = BTreeMap::new();
     let mut choices = Vec::new();
     for part in parts {

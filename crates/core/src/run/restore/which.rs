@@ -1,26 +1,27 @@
 //! The set that is meant, and what `-L` shows of it.
 
-use std::path::Path;
-
 use super::definitions::parse_script;
 use super::selection;
 use crate::gather::{dump_set, which_set};
 use crate::plan::restore::DumpSet;
 use crate::plan::restore::inventory::Inventory;
 use crate::plan::restore_request::{RestoreRequest, WhichSet};
+use crate::store::files::Files;
 use crate::words::ids::TimestampKey;
 use crate::words::layout::DumpFileKind;
+use crate::words::place::Place;
 use crate::words::refusal::Refusal;
 
 /// The set that is meant.
 pub(super) async fn find_key(
-    root: &Path,
+    files: &Files,
+    root: &Place,
     request: &RestoreRequest,
     choose: &impl AsyncFn(String, usize) -> Result<usize, Refusal>,
 ) -> Result<TimestampKey, Refusal> {
     let date = match &request.which {
         WhichSet::Key(key) => return Ok(*key),
-        WhichSet::Latest(database) => return which_set::latest_key(root, &request.prefix, database),
+        WhichSet::Latest(database) => return which_set::latest_key(files, root, &request.prefix, database),
         WhichSet::Date(date) => date.clone(),
         WhichSet::Remote(place) => place
             .directory
@@ -29,7 +30,7 @@ pub(super) async fn find_key(
             .to_string_lossy()
             .into_owned(),
     };
-    let keys = which_set::keys_of_date(root, &request.prefix, &date)?;
+    let keys = which_set::keys_of_date(files, root, &request.prefix, &date)?;
     choose_key(&keys, &date, request, choose).await
 }
 
@@ -60,9 +61,9 @@ pub(super) async fn choose_key(
 
 /// `-L`
 /// Their names are given back, for programs.
-pub(super) fn list_tables(set: &DumpSet) -> Result<Vec<String>, Refusal> {
-    dump_set::require(set, DumpFileKind::Dump)?;
-    let text = dump_set::read_ddl(set, DumpFileKind::Dump)?;
+pub(super) fn list_tables(files: &Files, set: &DumpSet) -> Result<Vec<String>, Refusal> {
+    dump_set::require(files, set, DumpFileKind::Dump)?;
+    let text = dump_set::read_ddl(files, set, DumpFileKind::Dump)?;
     let script = parse_script(&text, &dump_set::ddl_path(set, DumpFileKind::Dump))?;
     let inventory = Inventory::read(&script);
     for line in selection::list_of_tables(&inventory, set.names.key) {
