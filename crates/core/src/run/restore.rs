@@ -304,6 +304,8 @@ where
     let mut first_steps = FirstSteps::default();
     if let Some(selection) = &selection {
         first_steps = definitions.cut(selection, &present, &scene.database, fresh)?;
+    } else if !scene.rows_only() {
+        first_steps.not_in_set = definitions.inventory()?.schemas_not_made();
     }
     definitions
         .translate(&scene.set, &maintenance, &scene.around.dialect)

@@ -33,6 +33,8 @@ pub struct SetTable {
 pub struct Inventory {
     pub tables: Vec<SetTable>,
     pub schemas: BTreeSet<String>,
+    /// Those that the set makes.
+    made: BTreeSet<String>,
     by_name: HashMap<QualifiedName, usize>,
     others: HashMap<QualifiedName, RelationKind>,
     has_parts: Vec<bool>,
@@ -92,6 +94,7 @@ impl Inventory {
         match (&entry.schema, &entry.kind) {
             (_, EntryKind::Schema) => {
                 self.schemas.insert(entry.name.clone());
+                self.made.insert(entry.name.clone());
             }
             (Some(schema), _) => {
                 self.schemas.insert(schema.clone());
@@ -111,6 +114,15 @@ impl Inventory {
             _ => return,
         };
         self.others.insert(name, other);
+    }
+
+    /// Schemas that its objects lie in and that it does not make: the original left their definitions out of a dump of
+    /// some tables.
+    pub fn schemas_not_made(&self) -> Vec<String> {
+        let is_the_servers =
+            |name: &str| name.starts_with("pg_") || ["information_schema", "gp_toolkit"].contains(&name);
+        let lacking = self.schemas.difference(&self.made);
+        lacking.filter(|name| !is_the_servers(name)).cloned().collect()
     }
 
     fn add(&mut self, table: SetTable) -> usize {
@@ -288,6 +300,23 @@ SET SUBPARTITION TEMPLATE ( SUBPARTITION y20 START (2020) WITH (tablename='r'));
                 "sales.r_1_prt_rest_2_prt_y20 in sales.r_1_prt_rest",
             ]
         );
+    }
+
+    #[test]
+    fn schemas_that_a_set_needs_and_does_not_make_are_known() {
+        let entry = |name: &str, kind: &str, schema: &str| {
+            format!("--\n-- Name: {name}; Type: {kind}; Schema: {schema}; Owner: o\n--\n\nSELECT 1;\n\n")
+        };
+        let script = [
+            entry("made", "SCHEMA", "-"),
+            entry("f()", "FUNCTION", "made"),
+            entry("v", "VIEW", "Odd Schema"),
+            entry("plpgsql", "PROCEDURAL LANGUAGE", "-"),
+            entry("g()", "FUNCTION", "pg_catalog"),
+        ];
+        let script = script.concat();
+        let inventory = Inventory::read(&Script::parse(script.as_bytes()).unwrap());
+        assert_eq!(inventory.schemas_not_made(), ["Odd Schema"]);
     }
 
     #[test]

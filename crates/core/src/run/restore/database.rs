@@ -4,7 +4,7 @@ use super::definitions::FirstSteps;
 use super::lines;
 use super::scene::Scene;
 use super::selection::Selection;
-use crate::db::{Session, target};
+use crate::db::{Session, definitions, target};
 use crate::exec::{restore_after, restore_database};
 use crate::format::cdatabase::Cdatabase;
 use crate::gather::dump_set;
@@ -57,6 +57,7 @@ impl Scene<'_> {
         for warning in &steps.warnings {
             tracing::warn!("{warning}");
         }
+        self.make_schemas_not_in_set(session, &steps.not_in_set).await?;
         for schema in &steps.schemas {
             tracing::info!("Creating schema {schema}");
             target::create_schema(session, schema)
@@ -73,6 +74,26 @@ impl Scene<'_> {
                     ))
                     .with_hint("no table was emptied and no row was restored")
                 })?;
+        }
+        Ok(())
+    }
+
+    async fn make_schemas_not_in_set(&self, session: &Session, schemas: &[String]) -> Result<(), Refusal> {
+        if schemas.is_empty() {
+            return Ok(());
+        }
+        let there = definitions::read_schemas(session)
+            .await
+            .map_err(|error| refusal_of(&error))?;
+        for schema in schemas.iter().filter(|schema| !there.contains(schema)) {
+            tracing::warn!(
+                "Schema {schema} is neither in set {} nor in database {}, and is created without its owner and its privileges",
+                self.set.names.key,
+                self.database
+            );
+            target::create_schema(session, schema)
+                .await
+                .map_err(|error| refusal_of(&error))?;
         }
         Ok(())
     }

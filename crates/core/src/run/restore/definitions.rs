@@ -29,6 +29,8 @@ pub(super) struct FirstSteps {
     pub(super) notes: Vec<String>,
     pub(super) warnings: Vec<String>,
     pub(super) schemas: Vec<String>,
+    /// Schemas to make when the database lacks them: the set has objects in them and not themselves.
+    pub(super) not_in_set: Vec<String>,
     pub(super) truncations: Vec<Truncation>,
 }
 
@@ -176,6 +178,7 @@ impl Definitions {
             warnings,
             schemas: cut.schemas,
             truncations,
+            ..FirstSteps::default()
         })
     }
 }

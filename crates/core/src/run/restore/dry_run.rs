@@ -46,6 +46,9 @@ pub(super) async fn tell(scene: &Scene<'_>, ready: Ready) -> Result<Exit, Refusa
     for schema in &ready.first_steps.schemas {
         tracing::info!("Schema {schema}: would be created");
     }
+    for schema in &ready.first_steps.not_in_set {
+        tracing::info!("Schema {schema}: is not in the set, would be created if the database lacks it");
+    }
     for truncation in &ready.first_steps.truncations {
         tracing::info!("Table {}: would be emptied first", truncation.table);
     }
