@@ -24,14 +24,24 @@ pub struct CutLimits {
     pub attempt: Duration,
 }
 
+/// The tables of a dump, locked so that nobody drops them.
+#[derive(Debug, Clone, Copy)]
+pub struct LockedTables<'a> {
+    pub names: &'a [QualifiedName],
+    /// How long the locks took, waits for others included: the locks of the cut take as long on this server.
+    pub took: Duration,
+}
+
 impl CutLimits {
-    /// The limits for a run that may try for `total`; larger lists of tables are given more time for one attempt.
-    pub fn new(total: Duration, tables: usize) -> Self {
-        let attempt = Duration::from_secs(2) + Duration::from_micros(100) * u32::try_from(tables).unwrap_or(u32::MAX);
+    /// The limits for a run that may try for `total`. One attempt has 2 s and what taking as many locks has taken, half as
+    /// much again, but no less than 0.1 ms and no more than 1 ms a table: that some lock was waited for says nothing.
+    pub fn new(total: Duration, tables: LockedTables<'_>) -> Self {
+        let count = u32::try_from(tables.names.len()).unwrap_or(u32::MAX);
+        let (least, most) = (Duration::from_micros(100) * count, Duration::from_millis(1) * count);
         CutLimits {
             total,
             lock_wait: Duration::from_millis(250),
-            attempt,
+            attempt: Duration::from_secs(2) + (tables.took * 3 / 2).clamp(least, most),
         }
     }
 }
@@ -172,4 +182,21 @@ async fn lock_all(
 
 fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_attempt_lasts_as_long_as_locks_take_on_this_server() {
+        let names = vec![QualifiedName::new("s", "t"); 10_000];
+        let attempt = |took| {
+            let names = &names;
+            CutLimits::new(Duration::from_secs(300), LockedTables { names, took }).attempt
+        };
+        assert_eq!(attempt(Duration::from_millis(20)), Duration::from_secs(3));
+        assert_eq!(attempt(Duration::from_secs(4)), Duration::from_secs(8));
+        assert_eq!(attempt(Duration::from_secs(600)), Duration::from_secs(12));
+    }
 }

@@ -1,6 +1,6 @@
 //! The instant of a dump: locks, snapshots of all segments, DDL of the same moment.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
@@ -11,7 +11,7 @@ use super::{DumpContext, Sessions, encoding, external, rights, states, streams};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{Session, relations};
-use crate::exec::cut::{self, CutLimits};
+use crate::exec::cut::{self, CutLimits, LockedTables};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::Consistency;
 use crate::format::state::TableCounts;
@@ -90,6 +90,7 @@ pub(super) async fn take_cut(
         let mut jobs = jobs_of(&dumped, &context.request.style);
         streams::assign(context, sessions, &dumped, &mut jobs).await?;
         debug!("{} tables are chosen", table_names.len());
+        let asked = Instant::now();
         let locked = fleet.alongside(lock_for_dump(
             &sessions.snapshot,
             dialect,
@@ -102,6 +103,10 @@ pub(super) async fn take_cut(
             continue;
         }
         debug!("the tables are locked on the master");
+        let locked_tables = LockedTables {
+            names: &table_names,
+            took: asked.elapsed(),
+        };
         let start_of = |contents: &[ContentId]| DumpStart {
             dialect: dialect.clone(),
             login: LoginAs {
@@ -141,11 +146,11 @@ pub(super) async fn take_cut(
         debug!("the tables are locked on the segments");
         let (consistency, pg_dump) = match is_streams {
             true => {
-                let opened = streams::open_snapshots(context, sessions, fleet, database, &table_names);
+                let opened = streams::open_snapshots(context, sessions, fleet, database, locked_tables);
                 let (consistency, pg_dump) = opened.await?;
                 (consistency, Some(pg_dump))
             }
-            false => take_cut_of_segments(context, sessions, fleet, database, &table_names).await?,
+            false => take_cut_of_segments(context, sessions, fleet, database, locked_tables).await?,
         };
         let Some(pg_dump) = pg_dump.filter(|_| fleet.all_well()) else {
             return Ok(None);
@@ -213,12 +218,12 @@ async fn take_cut_of_segments(
     sessions: &Sessions,
     fleet: &mut DumpFleet,
     database: &DatabaseInfo,
-    tables: &[QualifiedName],
+    tables: LockedTables<'_>,
 ) -> Result<(Consistency, Option<RunningPgDump>), Refusal> {
     let dialect = &context.surroundings.dialect;
     let mut pg_dump = None;
-    let limits = CutLimits::new(context.request.cut_timeout, tables.len());
-    let consistency = cut::take(&sessions.barrier, dialect, tables, limits, async || {
+    let limits = CutLimits::new(context.request.cut_timeout, tables);
+    let consistency = cut::take(&sessions.barrier, dialect, tables.names, limits, async || {
         // The master first: should there be no one cut, then what the master shows is on all segments by the time
         // they take theirs, and the states of tables never tell more than the rows that are copied.
         pg_dump = Some(open_master_snapshots(context, sessions, database).await?);

@@ -14,7 +14,7 @@ use super::{DumpContext, Sessions};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::LOCKING;
 use crate::db::relations;
-use crate::exec::cut::{self, CutLimits};
+use crate::exec::cut::{self, CutLimits, LockedTables};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::{Consistency, StreamSnapshot, Streams};
 use crate::plan::streams;
@@ -23,7 +23,6 @@ use crate::tools::pg_dump::RunningPgDump;
 use crate::words::dialect::{Dialect, PartitionCatalog};
 use crate::words::ids::ContentId;
 use crate::words::job::TableJob;
-use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 use crate::words::relation::{Distribution, Relation};
 
@@ -79,7 +78,7 @@ pub(super) async fn open_snapshots(
     sessions: &Sessions,
     fleet: &mut DumpFleet,
     database: &DatabaseInfo,
-    tables: &[QualifiedName],
+    tables: LockedTables<'_>,
 ) -> Result<(Consistency, RunningPgDump), Refusal> {
     let dialect = &context.surroundings.dialect;
     let started = Instant::now();
@@ -98,8 +97,8 @@ pub(super) async fn open_snapshots(
         return Ok((one_cut(started), pg_dump));
     }
     let mut pg_dump = None;
-    let limits = CutLimits::new(context.request.cut_timeout, tables.len());
-    let cut = cut::take_without_catalog(&sessions.barrier, dialect, tables, limits, async || {
+    let limits = CutLimits::new(context.request.cut_timeout, tables);
+    let cut = cut::take_without_catalog(&sessions.barrier, dialect, tables.names, limits, async || {
         pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
         fleet.open_snapshots(None).await;
         Ok::<(), Refusal>(())
