@@ -223,8 +223,15 @@ fn all_that_may_not_be_read_is_told_at_once_and_nothing_is_written() {
     for grant in grants {
         server.sql(DEMO, grant.split_once(": ").expect("a name and a statement").1);
     }
-    let key = dump(&server, READER, &["-x", DEMO]);
+    let key = dump(&server, READER, &["-x", DEMO, "-G"]);
     assert_eq!(manifest(&server, &key)["tables"].as_array().map(Vec::len), Some(3));
+    // Roles, without the passwords that only a superuser may read.
+    let globals = place(&server).join(format!("db_dumps/{}/gp_global_-1_1_{key}", &key[..8]));
+    let globals = std::fs::read_to_string(globals).expect("they were asked for");
+    assert!(
+        globals.contains("CREATE ROLE saver;") && !globals.contains("PASSWORD"),
+        "{globals}"
+    );
     // A history that was asked for by name and cannot be written is worth a status.
     program("gpcrondump", &server, READER, &["-x", DEMO, "-h"])
         .run()

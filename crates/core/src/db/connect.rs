@@ -47,6 +47,9 @@ const ATTEMPT_LIMIT: Duration = Duration::from_secs(20);
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 
+/// How long a server may take to notice that we are gone.
+const NOTICE_PATIENCE: Duration = Duration::from_millis(1500);
+
 /// Tries at an address where nobody listens: a server that restarts is back soon, a wrong port will not get right.
 const REFUSED_TRIES: u32 = 3;
 
@@ -290,6 +293,16 @@ impl Session {
     pub async fn abort(self) {
         self.canceller().cancel().await;
         self.close().await;
+    }
+
+    /// Cuts the connection, and cancels what runs on after that. A COPY that is cancelled Greenplum drains to its last row;
+    /// one whose client is gone it ends at once.
+    pub async fn leave(self) {
+        let canceller = self.canceller();
+        self.driver.abort();
+        drop(self);
+        tokio::time::sleep(NOTICE_PATIENCE).await;
+        canceller.cancel().await;
     }
 
     /// Closes the session and waits, shortly, until it is closed.

@@ -417,6 +417,13 @@ pub async fn read_segment_sizes(session: &Session, dialect: &Dialect) -> Result<
     Ok(sizes)
 }
 
+/// Bytes of the current database, on all segments where the server has some.
+pub async fn read_database_bytes(session: &Session) -> Result<u64, Error> {
+    let sql = "SELECT pg_catalog.pg_database_size(pg_catalog.current_database())";
+    let bytes = session.one(sql, "asking for the size of the database").await?;
+    Ok(bytes.and_then(|bytes| bytes.parse().ok()).unwrap_or(0))
+}
+
 /// Every table with rows of its own, with the planner's estimate of its size in bytes.
 pub async fn read_estimated_sizes(session: &Session, dialect: &Dialect) -> Result<Vec<(Oid, u64)>, Error> {
     let stored_here = if dialect.has_relstorage {

@@ -137,6 +137,13 @@ async fn read_large_objects(session: &Session) -> Result<Vec<Unreadable>, Error>
         .collect())
 }
 
+/// Whether the role may read the passwords of others, as a superuser may.
+pub async fn may_read_passwords(session: &Session) -> Result<bool, Error> {
+    let sql = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')";
+    let may = session.one(sql, "asking for the right to read roles").await?;
+    Ok(may.as_deref() == Some("t"))
+}
+
 /// Whether a session on the master can read how often each append-optimized table was changed.
 pub async fn may_read_counters(session: &Session, dialect: &Dialect) -> Result<bool, Error> {
     if !dialect.has_appendonly {

@@ -15,6 +15,8 @@ pub struct PgDumpAll {
     pub host: String,
     pub port: u16,
     pub user: String,
+    /// The role may not read passwords; the rest is written all the same (PostgreSQL 10 and later).
+    pub without_passwords: bool,
     /// The server is a Greenplum that can say more than PostgreSQL's SQL.
     pub greenplum_syntax: bool,
     pub application_name: String,
@@ -29,6 +31,9 @@ impl PgDumpAll {
         words.extend(["-h".into(), OsString::from(&self.host)]);
         words.extend(["-p".into(), OsString::from(self.port.to_string())]);
         words.extend(["-U".into(), OsString::from(&self.user)]);
+        if self.without_passwords {
+            words.push("--no-role-passwords".into());
+        }
         if self.greenplum_syntax {
             words.push("--gp-syntax".into());
         }
@@ -61,6 +66,7 @@ mod tests {
             host: "/tmp".to_owned(),
             port: 5432,
             user: "gpadmin".to_owned(),
+            without_passwords: false,
             greenplum_syntax: true,
             application_name: "a".to_owned(),
         };
@@ -68,5 +74,7 @@ mod tests {
         assert_eq!(dump.argv(), words);
         dump.greenplum_syntax = false;
         assert_eq!(dump.argv(), words[..8]);
+        dump.without_passwords = true;
+        assert_eq!(dump.argv().last().unwrap(), "--no-role-passwords");
     }
 }

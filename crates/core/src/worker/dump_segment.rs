@@ -25,6 +25,7 @@ use crate::store::compress::CompressPool;
 use crate::store::data_file::{self, DataFile, PartialFile};
 use crate::store::files::Files;
 use crate::store::pipe::GiveUp;
+use crate::words::dialect::Product;
 use crate::words::job::{RowForm, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
 use crate::words::names::{QualifiedName, quote_literal};
@@ -116,7 +117,12 @@ impl SegmentDump {
             }
             Err(error) => {
                 // The server may be in the middle of a COPY or wait for a lock: it must not go on for nobody.
-                session.abort().await;
+                let is_dispatcher =
+                    self.start.stream_hosts.is_some() && self.start.dialect.product != Product::Postgres;
+                match is_dispatcher {
+                    true => session.leave().await,
+                    false => session.abort().await,
+                }
                 Err(error)
             }
         }

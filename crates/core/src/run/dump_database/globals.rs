@@ -1,9 +1,9 @@
 //! `-G`: roles and other global objects into a file of the set (`gpcrondump.md` 2.12).
 
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::DumpContext;
-use crate::db::error_chain;
+use crate::db::{error_chain, rights};
 use crate::run::set_record::SetRecord;
 use crate::store::data_file::{PartialFile, sync_directory};
 use crate::store::pipe::GiveUpOnDrop;
@@ -27,8 +27,28 @@ pub(super) async fn dump_globals(context: &DumpContext<'_>, record: &mut SetReco
     }
 }
 
+/// A role that only reads is kept from the passwords on every server; later ones write the rest without them.
+async fn must_do_without_passwords(context: &DumpContext<'_>) -> Result<bool, crate::db::Error> {
+    let around = context.surroundings;
+    if !around.cluster.is_streams() || around.dialect.pg_version.0 < 100_000 {
+        return Ok(false);
+    }
+    let session = context.address.open(&context.database).await?;
+    let may = rights::may_read_passwords(&session).await;
+    session.close().await;
+    Ok(!may?)
+}
+
 async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), String> {
     let environment = context.environment;
+    let without_passwords = must_do_without_passwords(context).await;
+    let without_passwords = without_passwords.map_err(|error| error_chain(&error))?;
+    if without_passwords {
+        warn!(
+            "Roles are saved without their passwords, which role {} may not read",
+            context.address.login.user
+        );
+    }
     let dump = PgDumpAll {
         program: find_program("pg_dumpall", environment.gphome.as_deref(), &environment.path)
             .map_err(|error| error_chain(&error))?,
@@ -41,6 +61,7 @@ async fn write(context: &DumpContext<'_>, record: &mut SetRecord) -> Result<(), 
             .unwrap_or_else(|| "localhost".to_owned()),
         port: context.address.port,
         user: context.address.login.user.clone(),
+        without_passwords,
         greenplum_syntax: context.surroundings.dialect.product != Product::Postgres,
         application_name: format!("gpcrondump_globals_{}", environment.pid),
     };

@@ -218,7 +218,11 @@ async fn estimate_needs(
     let cluster = &context.surroundings.cluster;
     let compressed = context.request.compression == Compression::Gzip;
     let tables = relations::read_estimated_sizes(session, dialect).await?;
-    let sizes = relations::read_segment_sizes(session, dialect).await?;
+    let sizes = match cluster.is_streams() {
+        // All files lie in one place.
+        true => BTreeMap::from([(ContentId(0), relations::read_database_bytes(session).await?)]),
+        false => relations::read_segment_sizes(session, dialect).await?,
+    };
     let need = |instance: &Instance, state: &DirectoryState, bytes| Need {
         host: instance.host.clone(),
         device: state.device,
