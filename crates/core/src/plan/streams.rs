@@ -46,7 +46,7 @@ mod tests {
         for (at, stream) in spread(sizes.iter().map(|(at, kb)| (*at, kb << 20)).collect(), 2) {
             of_stream[stream].push(at);
         }
-        assert_eq!(of_stream, [vec![1, 0, 5], vec![2, 3, 4]]);
+        assert_eq!(of_stream, [vec![1, 0], vec![2, 3, 4, 5]]);
     }
 
     #[test]
