@@ -97,6 +97,7 @@ pub static CHECKS: &[Check] = &[
     failed("--external", &[&["--external"], &["--incremental-heap"]], "--external option can not be selected with --incremental-heap option"),
     failed("--external", &[&["--external"], &["--inserts", "--column-inserts", "--oids", "-E"]], "--inserts, --column-inserts, --oids and -E can not be selected with --external option"),
     failed("--external", &[&["--external"], &["--list-backup-files"]], "--list-backup-files can not be selected with --external option"),
+    failed("--external", &[&["--external"], &["-g", "--remote-bin"]], "-g and --remote-bin can not be selected with --external option, which goes to no host of the cluster"),
     ask("--external", |asked| external_companion(asked.options).and_then(Finding::failed)),
     ask("--exclude-database", |asked| refuse_if(asked.options.has("--exclude-database") && !asked.options.has("--all-databases"), || Finding::failed("--exclude-database can only be selected with --all-databases option"))),
     ask("2.11", cleanup_values),

@@ -67,6 +67,12 @@ pub const MANUAL: Manual = Manual {
                     "gpcrondump -a -q --all-databases --exclude-database scratch --through-master -u /backup --jobs 8",
                     "Every database but one, through eight connections.",
                 ),
+                (
+                    "gpcrondump -a -q --all-databases -u /backup --external cos --external-bucket \
+                     nightly-125.cos.ap-guangzhou.myqcloud.com --external-secrets /home/backup/cos.keys",
+                    "Greenplum: the segments write their rows into a bucket by external tables; definitions and manifest go \
+                     under /backup on this machine.",
+                ),
             ],
         },
         Task {

@@ -82,10 +82,14 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
         incremental_heap: options.has("--incremental-heap"),
         list_filter: options.has("--list-filter-tables"),
         list_files: options.has("--list-backup-files"),
-        master_data_dir: match options.text("-u").filter(|_| options.has("--through-master")) {
+        master_data_dir: match options.text("-u") {
             // There is none on this machine.
-            Some(root) => PathBuf::from(root),
-            None => required_data_directory(options, environment)?,
+            Some(root) if options.has("--through-master") => PathBuf::from(root),
+            // There need not be one.
+            Some(root) if options.has(external::EXTERNAL) => {
+                master_data_directory(options, environment).unwrap_or_else(|| PathBuf::from(root))
+            }
+            _ => required_data_directory(options, environment)?,
         },
         backup_root: storage::root(options)?,
         prefix: prefix(options)?,
@@ -109,13 +113,23 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
                 .unwrap_or(CUT_TIMEOUT_SECONDS),
         ),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
-        through_master: options.has("--through-master").then(|| ThroughMaster {
-            connections: options.int("--jobs").and_then(|n| n.try_into().ok()),
-            history_asked: options.has("-h"),
-        }),
+        through_master: through_master(options),
         limits: limits(options),
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
+    })
+}
+
+/// With `--external` everything but the rows goes through the master, and so do the rows that segments cannot write: few,
+/// which one connection copies.
+fn through_master(options: &Parsed) -> Option<ThroughMaster> {
+    let is_external = options.has(external::EXTERNAL);
+    (is_external || options.has("--through-master")).then(|| ThroughMaster {
+        connections: match is_external {
+            true => Some(1),
+            false => options.int("--jobs").and_then(|n| n.try_into().ok()),
+        },
+        history_asked: options.has("-h"),
     })
 }
 

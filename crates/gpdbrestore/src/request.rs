@@ -45,7 +45,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
             .or_else(|| {
                 options
                     .text("-u")
-                    .filter(|_| options.has("--verify") || options.has("--through-master"))
+                    .filter(|_| options.has("--verify") || goes_through_master(options))
                     .map(PathBuf::from)
             })
             .ok_or_else(|| {
@@ -78,11 +78,16 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
-        through_master: options.has("--through-master"),
+        through_master: goes_through_master(options),
         limits: limits(options),
         options_text: options.argv().join(" "),
         verbosity: verbosity(options),
     })
+}
+
+/// Rows that the segments read themselves need nothing of them but the master's port.
+fn goes_through_master(options: &Parsed) -> bool {
+    options.has("--through-master") || (options.has(external::EXTERNAL) && !options.has("-R"))
 }
 
 fn extra(word: Option<&str>) -> Extra {

@@ -12,7 +12,7 @@ use futures_util::future::join_all;
 use crate::db::external::{self, Statements};
 use crate::db::{Error, Session};
 use crate::words::dialect::Dialect;
-use crate::words::names::QualifiedName;
+use crate::words::names::{QualifiedName, quote_literal};
 use crate::words::secret::Secrets;
 
 /// One table and what is said for it.
@@ -70,29 +70,18 @@ pub enum Keep {
     Rows,
 }
 
-/// Opens the transaction of a session that writes rows away, with the snapshot of this name where the server takes it. True
-/// when it did.
-pub async fn open_snapshot(session: &Session, dialect: &Dialect, exported: Option<&str>) -> Result<bool, Error> {
+/// Opens the transaction of a session that writes rows away, and takes the snapshot of this name, or one of its own.
+pub async fn open_snapshot(session: &Session, dialect: &Dialect, exported: Option<&str>) -> Result<(), Error> {
     let begin = format!(
         "BEGIN; SET TRANSACTION ISOLATION LEVEL {}",
         dialect.snapshot_isolation()
     );
-    if let Some(name) = exported {
-        session.run(&begin, "opening the transaction").await?;
-        let sql = format!("SET TRANSACTION SNAPSHOT {}", crate::words::names::quote_literal(name));
-        match session.run(&sql, "taking over the snapshot").await {
-            Ok(()) => {
-                session.one("SELECT 1", "taking the snapshot").await?;
-                return Ok(true);
-            }
-            // A server that has no such thing, or not for snapshots of all segments.
-            Err(Error::Statement { .. }) => session.run("ROLLBACK", "going on without the snapshot").await?,
-            Err(error) => return Err(error),
-        }
-    }
     session.run(&begin, "opening the transaction").await?;
-    session.one("SELECT 1", "taking the snapshot").await?;
-    Ok(false)
+    if let Some(name) = exported {
+        let sql = format!("SET TRANSACTION SNAPSHOT {}", quote_literal(name));
+        session.run(&sql, "taking over the snapshot").await?;
+    }
+    session.one("SELECT 1", "taking the snapshot").await.map(drop)
 }
 
 /// Does all jobs and tells of each as soon as it is done. A session that breaks does no more; the others go on.

@@ -203,23 +203,12 @@ pub fn streams(address: &MasterAddress, own_host: &str, root: &Path, connections
 }
 
 impl Surroundings {
-    /// The same server with nothing behind it: all is asked of the master, and files lie on this host.
-    pub fn through_master(self, address: &MasterAddress, own_host: &str, root: &Path) -> Surroundings {
-        let host = HostName(own_host.to_owned());
-        let server = Instance {
-            host,
-            address: HostName(address.hosts.first().cloned().unwrap_or_else(|| "localhost".to_owned())),
-            port: address.port,
-            data_dir: root.to_owned(),
-            ..self.cluster.master().clone()
-        };
-        let mut dialect = self.dialect;
-        dialect.utility_setting = None;
-        Surroundings {
-            dialect,
-            cluster: Cluster::single(server),
-            ..self
-        }
+    /// The same server with one connection to it for a cluster, as a set that external tables wrote has one data file; files
+    /// lie on this host.
+    pub fn through_master(mut self, address: &MasterAddress, own_host: &str, root: &Path) -> Surroundings {
+        self.cluster = streams(address, own_host, root, 1);
+        self.dialect.utility_setting = None;
+        self
     }
 }
 

@@ -127,6 +127,12 @@ pub fn path_of(layout: &str, key: TimestampKey, database: &str, table: &Qualifie
     fill(layout, value).unwrap_or_else(|_| layout.to_owned())
 }
 
+/// The places of all tables of a run, with stars where their names stand.
+pub fn path_pattern(layout: &str, key: TimestampKey, database: &str) -> String {
+    let all = layout.replace("{schema}", "*").replace("{table}", "*");
+    path_of(&all, key, database, &QualifiedName::new("", ""))
+}
+
 /// Which of the two locations of a template is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -301,6 +307,10 @@ mod tests {
         let script = crate::format::external_template::SCRIPT_PATH;
         assert_eq!(path(script, "public", "t"), "backup/20240102/shop/public.t/");
         let own = Template::cos().path;
+        assert_eq!(
+            path_pattern(&own, key(), "sh op"),
+            "backup/20240102/sh~20op/*.*/20240102030405/"
+        );
         assert_eq!(
             path(&own, "public", "t"),
             "backup/20240102/shop/public.t/20240102030405/"

@@ -46,9 +46,11 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<Exit, Refusal> {
     let Telling { told, board } = told;
-    let address = match &request.through_master {
-        Some(_) => server_address(environment, request.databases.named(), PROGRAM, request.limits),
-        None => master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?,
+    // On the master's host its data directory may be all that tells the port.
+    let by_directory = request.external.is_some() && environment.pg.names_no_server();
+    let address = match request.through_master.is_some() && !by_directory {
+        true => server_address(environment, request.databases.named(), PROGRAM, request.limits),
+        false => master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?,
     };
     let gather = async {
         let surroundings = surroundings(environment, request, &address).await?;
@@ -58,13 +60,10 @@ pub async fn run(
         };
         Ok((surroundings, databases))
     };
-    let (mut surroundings, databases) = tokio::select! {
+    let (surroundings, databases) = tokio::select! {
         gathered = gather => gathered?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
-    if request.external.is_some() {
-        surroundings = surroundings.through_master(&address, &environment.host_full, &request.master_data_dir);
-    }
     if request.style.rows == RowStyle::CopyWithOids && !surroundings.dialect.rows_can_have_oids() {
         return Err(Refusal::known(
             "--oids: this server has no object ids for rows, so there is nothing that it could save",
@@ -139,6 +138,9 @@ async fn surroundings(
         .map_err(|error| refusal_of(&error))?;
     let connections = plan::streams::connections(around.shares_snapshots, through.connections);
     around.cluster = streams(address, own_host, root, connections);
+    if request.external.is_some() {
+        return Ok(around);
+    }
     info!(
         "Going through the master alone: {}:{}, {connections} connection(s), {}",
         around.cluster.master().address,

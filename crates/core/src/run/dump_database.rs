@@ -7,6 +7,7 @@ mod after;
 mod ddl;
 mod encoding;
 pub(super) mod external;
+mod external_note;
 mod files;
 mod globals;
 mod increment;
@@ -126,6 +127,7 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
     context.board.end();
     // Workers clean up while our sessions are cancelled: a signal must be through within seconds.
     tokio::join!(fleet.stop(), sessions.abort());
+    external_note::take_back(context, result.as_ref().is_ok_and(|dumped| dumped.record.is_some()));
     match result {
         Ok(dumped) => after::finish(context, dumped, exit, cancel).await,
         Err(refusal) if begun && !cancel.is_cancelled() => {
@@ -237,7 +239,13 @@ async fn dump(
                 if fleet.all_well() { Ok(()) } else { Err(()) }
             };
             let write = async {
-                written = external::write(context, sessions, &cut.external, &database.encoding).await;
+                written = external::write(
+                    context,
+                    sessions,
+                    (&cut.tables.selection, &cut.external),
+                    &database.encoding,
+                )
+                .await;
                 Ok(())
             };
             // What cannot become a set is not waited for.
@@ -355,7 +363,7 @@ async fn dump(
         streams: streams::of_manifest(context, &cut.consistency),
         instances: files::instance_files(context, fleet, &directories, master_stamps),
         tables: files::table_facts(context, &cut.dumped, &fleet.totals),
-        secrets_in_definitions: external::secrets_in_definitions(&sessions.barrier).await?,
+        secrets_in_definitions: external::secrets_in_definitions(&sessions.barrier).await,
         external: written,
     };
     let path = directories.master.join(names.of_set(DumpFileKind::Manifest));

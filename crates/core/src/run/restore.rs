@@ -111,7 +111,8 @@ where
         return verify::verify(environment, request, files, &questions.choose, told).await;
     }
     let own_host = &environment.host_full;
-    let address = match request.through_master {
+    let by_directory = request.external.template.is_some() && environment.pg.names_no_server();
+    let address = match request.through_master && !by_directory {
         true => server_address(environment, &[], PROGRAM, request.limits),
         false => master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?,
     };

@@ -49,6 +49,13 @@ pub struct PgEnvironment {
     pub tls: TlsSettings,
 }
 
+impl PgEnvironment {
+    /// Neither host nor port is said.
+    pub fn names_no_server(&self) -> bool {
+        self.host.is_none() && self.port.is_none()
+    }
+}
+
 /// How much libpq wants of encryption: the values of `PGSSLMODE`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SslMode {

@@ -287,6 +287,18 @@ pub fn dump_directory(root: &Place, key: TimestampKey) -> Place {
     root.join(DUMP_DIR).join(key.date_dir())
 }
 
+const EXTERNAL_NOTE: &str = "unfinished_external_";
+
+/// Lies in [`DUMP_DIR`] while a run writes rows into a storage.
+pub fn external_note(key: TimestampKey) -> String {
+    format!("{EXTERNAL_NOTE}{key}.json")
+}
+
+/// The key of such a name.
+pub fn parse_external_note(name: &str) -> Option<TimestampKey> {
+    name.strip_prefix(EXTERNAL_NOTE)?.strip_suffix(".json")?.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

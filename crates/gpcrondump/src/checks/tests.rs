@@ -486,6 +486,12 @@ fn every_check_speaks_the_words_of_the_original() {
         ),
         (
             "--external",
+            "-x d --external cos -g",
+            EX,
+            "-g and --remote-bin can not be selected with --external option, which goes to no host of the cluster",
+        ),
+        (
+            "--external",
             "-x d --external-path script",
             EX,
             "--external-path can only be selected with --external option",

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use futures_util::future::try_join_all;
 use tracing::{error, info, warn};
 
-use super::{DumpContext, Sessions};
+use super::{DumpContext, Sessions, external_note};
 use crate::db::external::{self, Shape};
+use crate::db::rights::{Unreadable, UnreadableKind};
 use crate::db::{Session, table_states};
 use crate::exec::external::{ExternalDone, ExternalJob, Failure, Keep, open_snapshot, run};
 use crate::format::external_rows::{ExternalRows, ExternalTable, MissingTable};
@@ -14,6 +15,7 @@ use crate::plan::external::{
     APPLICATION, Direction, ExternalRequest, Rights, Way, application_name, grants, helper_name, location, path_of,
     process_of, shown_location, way_of,
 };
+use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::words::dialect::Dialect;
 use crate::words::names::QualifiedName;
@@ -67,6 +69,7 @@ pub(super) async fn prepare(context: &DumpContext<'_>, session: &Session) -> Res
         .with_hint("leave --external away"));
     }
     end_lost_sessions(context, session).await?;
+    external_note::tell_of_others(context, is_running);
     ensure_protocol(session, &request.template, &context.database).await?;
     let left_out = external::read_left_out(session, &context.surroundings.dialect);
     let left_out = left_out.await.map_err(refuse)?;
@@ -81,6 +84,7 @@ pub(super) async fn prepare(context: &DumpContext<'_>, session: &Session) -> Res
         left_out.temporary,
         left_out.views
     );
+    external_note::leave(context)?;
     if !request.template.keeps_runs_apart() {
         warn!(
             "The path {} is the same for all runs of a day: rows of a second run would be added to those of the first",
@@ -205,31 +209,15 @@ pub(super) async fn take_out(
     Ok(away)
 }
 
-/// Takes the snapshots of all writers: one and the same, where the server can hand it on.
-pub(super) async fn open_snapshots(sessions: &Sessions, dialect: &Dialect) -> Result<(), Refusal> {
-    if sessions.writers.is_empty() {
-        return Ok(());
-    }
-    let refuse = |error: crate::db::Error| refusal_of(&error);
-    let exported = match dialect.can_export_snapshot() {
-        false => None,
-        true => {
-            let sql = "SELECT pg_catalog.pg_export_snapshot()";
-            sessions
-                .snapshot
-                .one(sql, "exporting the snapshot")
-                .await
-                .map_err(refuse)?
-        }
-    };
-    let open = |session| open_snapshot(session, dialect, exported.as_deref());
-    let shared = try_join_all(sessions.writers.iter().map(open)).await.map_err(refuse)?;
-    tracing::debug!(
-        "external tables: {} sessions, one snapshot: {}",
-        shared.len(),
-        !shared.contains(&false)
-    );
-    Ok(())
+/// Takes the snapshots of all writers: the one of this name, or each its own.
+pub(super) async fn open_snapshots(
+    sessions: &Sessions,
+    dialect: &Dialect,
+    exported: Option<&str>,
+) -> Result<(), Refusal> {
+    let open = |session| open_snapshot(session, dialect, exported);
+    let opened = try_join_all(sessions.writers.iter().map(open)).await;
+    opened.map(drop).map_err(|error| refusal_of(&error))
 }
 
 /// For a cut that is taken anew.
@@ -245,11 +233,13 @@ pub(super) async fn give_up_snapshots(sessions: &Sessions) -> Result<(), Refusal
 pub(super) async fn write(
     context: &DumpContext<'_>,
     sessions: &Sessions,
-    relations: &[Relation],
+    cut: (&Selection, &[Relation]),
     encoding: &str,
 ) -> Option<ExternalRows> {
     let request = context.request.external.as_ref()?;
+    let (selection, relations) = cut;
     let mut storage = request.storage(context.request.compression, encoding);
+    storage.missing = unreadable(context, sessions, selection);
     let places: Vec<String> = (relations.iter())
         .map(|relation| path_of(&request.template.path, context.key, &context.database, &relation.name))
         .collect();
@@ -264,7 +254,7 @@ pub(super) async fn write(
                 table: relation.name.clone(),
                 why: why.clone(),
             });
-            storage.missing = missing.collect();
+            storage.missing.extend(missing);
             error!("No row could be written: {why}");
             return Some(storage);
         }
@@ -298,7 +288,14 @@ pub(super) async fn write(
             Err(failure) => {
                 let protocol = &request.template.protocol;
                 let why = explain(&sessions.barrier, &relation.name, protocol, Direction::Write, &failure).await;
-                error!("Table {}: its rows were not written: {why}", relation.name);
+                let left = match failure.is_denied() {
+                    true => String::new(),
+                    false => format!(
+                        "; what was written of it before may be left in {}",
+                        shown_location(&storage, &places[end.at], Direction::Write)
+                    ),
+                };
+                error!("Table {}: its rows were not written: {why}{left}", relation.name);
                 storage.missing.push(MissingTable {
                     table: relation.name.clone(),
                     why,
@@ -315,6 +312,29 @@ pub(super) async fn write(
         storage.missing.len()
     );
     Some(storage)
+}
+
+/// What the role may not read: it is left out, and named with the statements that help.
+fn unreadable(context: &DumpContext<'_>, sessions: &Sessions, selection: &Selection) -> Vec<MissingTable> {
+    let role = &context.address.login.user;
+    let is_wanted = |found: &&Unreadable| match found.kind {
+        UnreadableKind::Table => selection.has(found.oid),
+        UnreadableKind::Sequence | UnreadableKind::LargeObject => selection.tables.is_none(),
+    };
+    let missing = |found: &Unreadable| {
+        let what = match found.kind {
+            UnreadableKind::Table => "Table",
+            UnreadableKind::Sequence => "Sequence",
+            UnreadableKind::LargeObject => "Large object",
+        };
+        let why = format!("role {role} may not read it; what helps is: {}", found.grants(role));
+        error!("{what} {} is not in the set: {why}", found.name);
+        MissingTable {
+            table: found.name.clone(),
+            why,
+        }
+    };
+    sessions.unreadable.iter().filter(is_wanted).map(missing).collect()
 }
 
 fn job(
@@ -397,10 +417,18 @@ pub(super) fn is_complete(written: Option<&ExternalRows>) -> bool {
 }
 
 /// External tables of the user's whose definitions hold secrets: whoever has the set has them.
-pub(super) async fn secrets_in_definitions(session: &Session) -> Result<Vec<QualifiedName>, Refusal> {
-    let locations = external::read_locations(session)
-        .await
-        .map_err(|error| refusal_of(&error))?;
+pub(super) async fn secrets_in_definitions(session: &Session) -> Vec<QualifiedName> {
+    let locations = match external::read_locations(session).await {
+        Ok(locations) => locations,
+        // A dump does not depend on it.
+        Err(error) => {
+            tracing::debug!(
+                "external tables were not looked at for secrets: {}",
+                crate::db::error_chain(&error)
+            );
+            return Vec::new();
+        }
+    };
     let found: Vec<QualifiedName> = (locations.into_iter())
         .filter(|(_, location)| hide_parameters(location).is_some())
         .map(|(table, _)| table)
@@ -412,5 +440,5 @@ pub(super) async fn secrets_in_definitions(session: &Session) -> Result<Vec<Qual
             found.len()
         );
     }
-    Ok(found)
+    found
 }

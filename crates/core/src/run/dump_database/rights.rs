@@ -11,6 +11,7 @@ use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::tools::pg_dump;
 use crate::words::dialect::Product;
+use crate::words::ids::Oid;
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 
@@ -69,8 +70,13 @@ pub(super) fn check_sequences(
     refuse(context, &missing)
 }
 
+/// With `--external` a table that cannot be read is left out and told of at the end: the others go on.
+pub(super) fn may_read(context: &DumpContext<'_>, sessions: &Sessions, table: Oid) -> bool {
+    context.request.external.is_none() || sessions.unreadable.iter().all(|found| found.oid != table)
+}
+
 fn refuse(context: &DumpContext<'_>, missing: &[&Unreadable]) -> Result<(), Refusal> {
-    if missing.is_empty() {
+    if missing.is_empty() || context.request.external.is_some() {
         return Ok(());
     }
     let role = &context.address.login.user;

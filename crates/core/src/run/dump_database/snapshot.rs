@@ -80,7 +80,8 @@ pub(super) async fn take_cut(
             .await
             .map_err(refuse)?;
         // Tables that no filter chose are neither locked nor looked at.
-        expected.retain(|relation| selection.has(relation.oid));
+        let may_read = |relation: &Relation| rights::may_read(context, sessions, relation.oid);
+        expected.retain(|relation| selection.has(relation.oid) && may_read(relation));
         let table_names: Vec<QualifiedName> = expected.iter().map(|relation| relation.name.clone()).collect();
         let mut dumped = match &context.base {
             Some(base) => increment::surely_dirty(context, base, &sessions.barrier, &expected).await?,
@@ -160,7 +161,7 @@ pub(super) async fn take_cut(
         let mut relations = relations::read_relations(&sessions.snapshot, dialect)
             .await
             .map_err(refuse)?;
-        relations.retain(|relation| selection.has(relation.oid));
+        relations.retain(|relation| selection.has(relation.oid) && may_read(relation));
         if same_tables(&expected, &relations) {
             tell_about_cut(&consistency);
             let jobs = jobs_of(&relations, &context.request.style);
@@ -227,7 +228,6 @@ async fn take_cut_of_segments(
         // The master first: should there be no one cut, then what the master shows is on all segments by the time
         // they take theirs, and the states of tables never tell more than the rows that are copied.
         pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
-        external::open_snapshots(sessions, dialect).await?;
         fleet.open_snapshots(None).await;
         Ok::<(), Refusal>(())
     })

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::debug;
 
 use super::snapshot::open_master_snapshots;
-use super::{DumpContext, Sessions};
+use super::{DumpContext, Sessions, external};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::LOCKING;
 use crate::db::relations;
@@ -86,12 +86,13 @@ pub(super) async fn open_snapshots(
         let pg_dump = open_master_snapshots(context, sessions, database).await?;
         let export = "SELECT pg_catalog.pg_export_snapshot()";
         let exported = sessions.snapshot.one(export, "sharing the snapshot").await;
-        fleet
-            .open_snapshots(exported.map_err(|error| refusal_of(&error))?)
-            .await;
+        let exported = exported.map_err(|error| refusal_of(&error))?;
+        external::open_snapshots(sessions, dialect, exported.as_deref()).await?;
+        fleet.open_snapshots(exported).await;
         return Ok((one_cut(started), pg_dump));
     }
-    if context.surroundings.cluster.primaries().len() == 1 {
+    let connections = context.surroundings.cluster.primaries().len() + sessions.writers.len();
+    if connections == 1 {
         let pg_dump = open_master_snapshots(context, sessions, database).await?;
         fleet.open_snapshots(None).await;
         return Ok((one_cut(started), pg_dump));
@@ -100,6 +101,7 @@ pub(super) async fn open_snapshots(
     let limits = CutLimits::new(context.request.cut_timeout, tables);
     let cut = cut::take_without_catalog(&sessions.barrier, dialect, tables.names, limits, async || {
         pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+        external::open_snapshots(sessions, dialect, None).await?;
         fleet.open_snapshots(None).await;
         Ok::<(), Refusal>(())
     })
@@ -111,16 +113,20 @@ pub(super) async fn open_snapshots(
         Err(cut::Failure::Lock(error)) if error.code() == Some("42501") && pg_dump.is_none() => {
             debug!("no lock against writers: {error}");
             pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+            external::open_snapshots(sessions, dialect, None).await?;
             fleet.open_snapshots(None).await;
+            let hint = match sessions.writers.is_empty() {
+                true => " (--jobs 1 gives one cut)",
+                false => "",
+            };
             Consistency {
                 attempts: 1,
                 waited_ms: millis(started),
                 note: Some(format!(
                     "this server shares no snapshot between connections, and role {} may not keep writers out of the \
-                     tables while {} connections take theirs: a transaction that committed in between may be in one \
-                     table and not in another (--jobs 1 gives one cut)",
-                    context.address.login.user,
-                    context.surroundings.cluster.primaries().len()
+                     tables while {connections} connections take theirs: a transaction that committed in between may be \
+                     in one table and not in another{hint}",
+                    context.address.login.user
                 )),
                 ..Consistency::default()
             }
@@ -155,7 +161,7 @@ pub(super) fn of_manifest(context: &DumpContext<'_>, consistency: &Consistency) 
         address: format!("{}:{}", cluster.master().address, cluster.master().port),
         connections,
         snapshot: match (shares, consistency.one_cut) {
-            _ if connections == 1 => StreamSnapshot::OneTransaction,
+            _ if connections == 1 && context.request.external.is_none() => StreamSnapshot::OneTransaction,
             (true, _) => StreamSnapshot::Exported,
             (false, true) => StreamSnapshot::Locked,
             (false, false) => StreamSnapshot::Own,
