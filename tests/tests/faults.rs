@@ -1,9 +1,13 @@
 //! The fault matrix (`docs/reliability.md`). A quick part of it always; `GPDUMP_FAULTS=all` for the whole, or a part of a
-//! fault's or a phase's name (`GPDUMP_FAULTS="dump: locks"`). `GPDUMP_BLESS=1` with the whole writes the page.
+//! fault's or a phase's name (`GPDUMP_FAULTS="dump: locks"`). `GPDUMP_BLESS=1` writes the page; `GPDUMP_FAULTS_RECORD` names a directory in which
+//! every cell that was run is kept and not run again, and which several processes may share.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gpdump_testkit::repository;
 use gpdump_tests::faults::{
-    CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, SILENCE, Stage, When, check_page, fault_named, page_of, run_cell,
+    CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, Record, SILENCE, Stage, When, check_page, fault_named, page_of,
+    run_cell,
 };
 
 /// One of each kind of wait: what other tests do not have, and what has a bound of its own.
@@ -33,16 +37,50 @@ fn wanted() -> Vec<(&'static str, Phase)> {
     cells
 }
 
+/// One cell. When the test itself breaks in it the cell is wrong, and the next gets a stage of its own.
+fn cell_on(stage: &mut Option<Stage>, fault: &'static str, phase: Phase) -> Cell {
+    let on = stage.take().unwrap_or_else(|| {
+        Stage::start(vec![
+            ("--connect-timeout", CONNECT),
+            ("--silence-timeout", SILENCE),
+            ("--lock-timeout", LOCK),
+        ])
+    });
+    match catch_unwind(AssertUnwindSafe(|| run_cell(&on, fault_named(fault), phase))) {
+        Ok(cell) => {
+            *stage = Some(on);
+            cell
+        }
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic");
+            Cell {
+                fault,
+                phase,
+                status: None,
+                seconds: 0.0,
+                named_leftovers: Vec::new(),
+                wrong: vec![format!("the test broke: {text}")],
+                message: String::new(),
+            }
+        }
+    }
+}
+
 #[test]
 fn every_fault_ends_in_time_with_a_true_status_and_nothing_left_behind() {
-    let stage = Stage::start(vec![
-        ("--connect-timeout", CONNECT),
-        ("--silence-timeout", SILENCE),
-        ("--lock-timeout", LOCK),
-    ]);
+    let record = Record::from_environment();
+    let mut stage: Option<Stage> = None;
     let mut cells: Vec<Cell> = Vec::new();
     for (fault, phase) in wanted() {
-        let cell = run_cell(&stage, fault_named(fault), phase);
+        if let Some(cell) = record.done(fault, phase) {
+            cells.push(cell);
+            continue;
+        }
+        if !record.claim(fault, phase) {
+            continue;
+        }
+        let cell = cell_on(&mut stage, fault, phase);
         eprintln!(
             "{}, {fault}: {:?}, {:.1} s, {:?}: {}",
             phase.name(),
@@ -54,6 +92,7 @@ fn every_fault_ends_in_time_with_a_true_status_and_nothing_left_behind() {
         for wrong in &cell.wrong {
             eprintln!("  WRONG: {wrong}");
         }
+        record.keep(&cell);
         cells.push(cell);
     }
     let path = repository().join("docs/reliability.md");

@@ -48,6 +48,7 @@ pub static CHECKS: &[Check] = &[
     ask("-u", relative_directory),
     ask("--verify", verify_and_change),
     ask("--through-master", through_master),
+    ask("--resume", resume_of_nothing),
     ask("--jobs", |asked| refuse_if(asked.options.int("--jobs").is_some_and(|n| n <= 0), "--jobs must be greater than 0")),
     ask("limits", |asked| bad_limit(asked.options).map(|text| Finding::Refused(Refusal::argument(text)))),
     failed("--storage", &[&["--storage"], &["-u"]], "-u can not be selected with --storage option"),
@@ -214,6 +215,25 @@ fn through_master(asked: &Asked) -> Option<Finding> {
         );
     }
     None
+}
+
+/// What restores nothing, or adds rows to tables that are not ours to empty, cannot be gone on with.
+fn resume_of_nothing(asked: &Asked) -> Option<Finding> {
+    const OTHERS: [&str; 6] = ["-L", "--list-backup", "--verify", "--dry-run", "--noplan", "-R"];
+    if !asked.options.has("--resume") {
+        return None;
+    }
+    if let Some(other) = OTHERS.into_iter().find(|other| asked.options.has(other)) {
+        return Finding::failed(match other {
+            "-R" => "Cannot specify --resume and -R together: the set is on this host by now; name it with -t and -u"
+                .to_owned(),
+            _ => format!("Cannot specify --resume and {other} together"),
+        });
+    }
+    let only = ["-G", "--restore-stats"]
+        .into_iter()
+        .find(|option| asked.options.text(option) == Some("only"))?;
+    Finding::failed(format!("Cannot specify --resume and {only} only together"))
 }
 
 fn data_domain_and_netbackup(asked: &Asked) -> Option<Finding> {

@@ -64,6 +64,14 @@ pub const MANUAL: Manual = Manual {
             ],
         },
         Task {
+            title: "A restore was killed or failed",
+            commands: &[(
+                "gpdbrestore -a -t 20240102030405 -e --resume",
+                "Goes on with it; the options must be the same. Nothing is dropped: tables that were loaded and still have as many \
+                 rows stay as they are, all others are emptied and loaded again.",
+            )],
+        },
+        Task {
             title: "A set that lies elsewhere, or has a prefix",
             commands: &[
                 (
@@ -104,6 +112,10 @@ pub const MANUAL: Manual = Manual {
                 (
                     "gp_restore_KEY_plan",
                     "of an increment: which tables came from which set",
+                ),
+                (
+                    "gp_restore_KEY_resume",
+                    "what the restore has done so far, for --resume",
                 ),
                 (
                     "~/gpAdminLogs/gpdbrestore_YYYYMMDD.log",

@@ -157,6 +157,12 @@ pub static GROUPS: &[OptionGroup] = &[
                 "look at everything, say what would be done, and change nothing",
             )
             .of(Origin::Ours),
+            flag(
+                &["--resume"],
+                "go on with the same restore, which was broken off or failed: tables that are known to be whole stay as they \
+                 are, all others are emptied and loaded again",
+            )
+            .of(Origin::Ours),
             text(
                 &["-d", "--master_data_directory"],
                 "DIRECTORY",
@@ -243,6 +249,10 @@ pub const HELP: Page = Page {
         (
             "gpdbrestore -a -t 20240102030405 -u /backup --redirect sales_copy",
             "the files lie under /backup, the rows go to another database",
+        ),
+        (
+            "gpdbrestore -a -e -t 20240102030405 --resume",
+            "goes on where that restore was killed or failed",
         ),
         (
             "gpdbrestore --verify -t 20240102030405",

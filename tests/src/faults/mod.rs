@@ -7,11 +7,13 @@
 mod cell;
 mod kinds;
 mod page;
+mod record;
 mod stage;
 
 pub use cell::{Cell, run_cell};
 pub use kinds::{FAULTS, Fault, When, fault_named};
 pub use page::{check_page, page_of};
+pub use record::Record;
 pub use stage::Stage;
 
 /// Where a run is when the fault comes.

@@ -77,7 +77,12 @@ impl Stage {
     pub fn start(limits: Vec<(&'static str, u64)>) -> Stage {
         let hosts = Arc::new(Hosts::start(4));
         let cluster = Cluster::start(ClusterSpec {
-            settings: vec![("max_connections", "30"), ("max_locks_per_transaction", "32")],
+            // What a server has said is committed has to survive its death.
+            settings: vec![
+                ("max_connections", "30"),
+                ("max_locks_per_transaction", "32"),
+                ("synchronous_commit", "on"),
+            ],
             ..ClusterSpec::on_hosts(&hosts, 2)
         });
         let gate = hosts.top().join("gate");

@@ -11,6 +11,7 @@ pub mod heap_states;
 pub mod large_objects;
 pub mod locks;
 pub mod passfile;
+pub mod proof;
 pub mod relations;
 pub mod rights;
 pub mod statistics;

@@ -16,7 +16,7 @@ use crate::words::place::Place;
 use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
 use crate::worker::protocol::{Event, LogLevel, Request};
-use crate::worker::restore_segment::{RestoreEvent, RestoreStart, TableTrouble};
+use crate::worker::restore_segment::{LoadedTable, RestoreEvent, RestoreStart, TableTrouble};
 
 const STOPPED: &str = "the restore was ended at its first error, as --stop-on-error asks";
 
@@ -138,12 +138,13 @@ impl RestoreFleet {
     }
 
     /// Loads all files; returns when each of them has been loaded or has failed.
-    /// With `stops` the first table that is refused ends it for all.
+    /// With `stops` the first table that is refused ends it for all. `on_loaded` hears of rows that are in.
     pub async fn load(
         &mut self,
         jobs: BTreeMap<HostName, RestoreStart>,
         stops: bool,
         board: &ProgressBoard,
+        on_loaded: &mut dyn FnMut(&[LoadedTable]),
     ) -> LoadOutcome {
         let mut outcome = LoadOutcome::default();
         let mut waiting: Vec<BTreeSet<ContentId>> = vec![BTreeSet::new(); self.hosts.len()];
@@ -161,6 +162,9 @@ impl RestoreFleet {
                     figures.bytes += bytes;
                 }),
                 Ok(Event::Restore(event)) => {
+                    if let RestoreEvent::Loaded { tables, .. } = &event {
+                        on_loaded(tables);
+                    }
                     if stops && matches!(event, RestoreEvent::TableFailed { .. }) {
                         outcome.take(event);
                         for content in waiting.into_iter().flatten() {

@@ -32,6 +32,8 @@ pub struct ScriptContext<'a> {
     pub partial: bool,
     /// The set is one of chosen tables: what it makes for them, a database that has such tables has already.
     pub filtered_set: bool,
+    /// The restore is gone on with: what is there was made by it, but for these relations and what is attached to them.
+    pub goes_on: Option<&'a BTreeSet<QualifiedName>>,
     /// Nothing is run behind an error.
     pub stops: bool,
     pub batches: Batches,
@@ -303,8 +305,24 @@ impl<'a> Runner<'a> {
         }
     }
 
+    /// Whether a refused statement says again what the same restore has said before it was broken off. What follows in the
+    /// entry (owner, rights) may not have been said.
+    fn was_made_before(&self, text: &str, entry: Option<&Entry>, code: &str) -> bool {
+        let (Some(there), Some(entry)) = (self.context.goes_on, entry) else {
+            return false;
+        };
+        let own = entry.schema.as_ref().map(|s| QualifiedName::new(s, &entry.name));
+        let host = host_of(self.script, entry).map(|host| QualifiedName::new(host.object.schema, host.object.name));
+        let was_there = own.into_iter().chain(host).any(|name| there.contains(&name));
+        !was_there && says_again(text, code)
+    }
+
     fn refused(&mut self, text: &str, entry: Option<&Entry>, error: &Error) {
         let code = error.code().unwrap_or_default();
+        if self.was_made_before(text, entry, code) {
+            tracing::debug!("Made before: {}", self.name_of(entry));
+            return;
+        }
         let message = match error {
             // Which server and which file is plain from where the line stands; the entry is not.
             Error::Statement { message, .. } => format!("{}: {message}", self.name_of(entry)),
@@ -428,6 +446,18 @@ fn is_already_there(code: &str) -> bool {
     matches!(code, "42P07" | "42710" | "42723" | "42P06")
 }
 
+/// The errors of a statement that was run already. Beside the usual ones: a second primary key, column, partition, large
+/// object.
+fn says_again(text: &str, code: &str) -> bool {
+    match code {
+        "42P16" => text.contains(" ADD CONSTRAINT ") && text.contains(" PRIMARY KEY"),
+        "42701" => true,
+        "42809" => text.contains(" ATTACH PARTITION "),
+        "23505" => text.contains("lo_create("),
+        other => is_already_there(other),
+    }
+}
+
 /// What dumps of chosen tables hold because the tables need it, and not because anybody asked for it. Types are looked at
 /// more closely: one of another kind, or a table of that name, is not what the tables need.
 fn is_for_others(kind: &EntryKind) -> bool {
@@ -545,6 +575,19 @@ mod tests {
                 "CREATE INDEX b ON t USING bitmap (id);"
             ]
         );
+    }
+
+    #[test]
+    fn only_what_a_second_run_of_a_statement_meets_counts_as_made_before() {
+        assert!(says_again("CREATE TABLE t ()", "42P07"));
+        assert!(says_again(
+            "ALTER TABLE ONLY t ADD CONSTRAINT p PRIMARY KEY (a)",
+            "42P16"
+        ));
+        assert!(says_again("ALTER TABLE ONLY t ATTACH PARTITION u DEFAULT", "42809"));
+        assert!(!says_again("ALTER TABLE t INHERIT u", "42809"));
+        assert!(!says_again("CREATE UNIQUE INDEX i ON t (a)", "23505"));
+        assert!(!says_again("CREATE TABLE t ()", "42601"));
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod manifest;
 pub mod manifest_summary;
 pub mod plan_file;
 pub mod report;
+pub mod resume_record;
 pub mod run_report;
 pub mod segment_data;
 pub mod sql_script;

@@ -11,6 +11,7 @@ pub mod moves;
 pub mod parts;
 pub mod places;
 pub mod remote;
+pub mod resume;
 pub mod routes;
 
 use crate::format::manifest::Manifest;

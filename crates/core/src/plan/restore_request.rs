@@ -72,6 +72,8 @@ pub struct RestoreRequest {
     pub jobs: usize,
     /// Say what would be done, and change nothing.
     pub dry_run: bool,
+    /// Go on with the same restore, which was broken off.
+    pub resume: bool,
     /// `-L`: only list the tables of the set.
     pub list_tables: bool,
     /// Only tell which sets are needed.

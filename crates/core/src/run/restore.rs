@@ -12,6 +12,7 @@ mod extras;
 mod failed_tables;
 mod fetch;
 mod lines;
+mod resume;
 mod rows;
 mod scene;
 mod selection;
@@ -31,8 +32,9 @@ use self::definitions::{Definitions, FirstSteps, parse_script};
 use self::extras::Extras;
 use self::fetch::{Fetched, fetch};
 use self::lines::{EnginePlace, Phase};
+use self::resume::{Begun, Found, Keeping};
 use self::rows::Wanted;
-use self::scene::{Scene, write_records};
+use self::scene::{HowDefined, Scene, write_records};
 use self::selection::Selection;
 use self::stops::Stops;
 use self::verdict::{tell_end_of_load, tell_end_of_phase, verdict};
@@ -42,6 +44,7 @@ use crate::db::Session;
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
 use crate::format::report::BackupType;
+use crate::format::resume_record::{Line, ResumeRecord};
 use crate::format::run_report::RestoreBody;
 use crate::gather::cluster::{master_address, read_server, read_surroundings, server_address, streams};
 use crate::gather::dump_set;
@@ -200,9 +203,20 @@ where
     if request.only_extras() {
         return extras::restore_only(&scene, &extras, questions.confirm).await;
     }
-    let Some(ready) = look(&mut scene, extras, &questions.confirm).await? else {
-        tracing::info!("User abort requested, Exiting...");
-        return Ok(Exit::Aborted);
+    let ready = match look(&mut scene, extras, &questions.confirm).await? {
+        Looked::Ready(ready) => *ready,
+        Looked::NothingLeft => {
+            tracing::info!(
+                "The restore of set {} into database {} came to its end: nothing is left to be done",
+                scene.set.names.key,
+                scene.database
+            );
+            return Ok(Exit::Ok);
+        }
+        Looked::Aborted => {
+            tracing::info!("User abort requested, Exiting...");
+            return Ok(Exit::Aborted);
+        }
     };
     told.notes.clone_from(&ready.first_steps.notes);
     match request.dry_run {
@@ -235,10 +249,23 @@ struct Ready {
     fleet: RestoreFleet,
     /// The data files of the set itself.
     files: Vec<DataFile>,
+    /// A sum over all that decides what is restored.
+    sum: String,
+    /// What a restore that is gone on with has written down.
+    goes_on: Option<ResumeRecord>,
 }
 
-/// Reads and checks, and asks in between. `None`: the answer was no.
-async fn look<C>(scene: &mut Scene<'_>, extras: Extras, confirm: &C) -> Result<Option<Ready>, Refusal>
+/// What came of looking.
+enum Looked {
+    Ready(Box<Ready>),
+    /// The answer was no.
+    Aborted,
+    /// `--resume` of a restore that had come to its end.
+    NothingLeft,
+}
+
+/// Reads and checks, and asks in between.
+async fn look<C>(scene: &mut Scene<'_>, extras: Extras, confirm: &C) -> Result<Looked, Refusal>
 where
     C: AsyncFn() -> Result<bool, Refusal>,
 {
@@ -246,6 +273,16 @@ where
     let maintenance = scene.open_maintenance().await?;
     let exists = scene.database_exists(&maintenance).await?;
     scene.created = !exists;
+    let mut goes_on = None;
+    if request.resume {
+        match scene.read_resume(&maintenance).await? {
+            Found::Ended => return Ok(Looked::NothingLeft),
+            Found::GoOn(record) => {
+                scene.created = record.begin.made_database;
+                goes_on = Some(*record);
+            }
+        }
+    }
     if !exists && !request.recreate && request.redirect.is_none() {
         return Err(Refusal::known(format!(
             "Database {} does not exist and -e option not supplied",
@@ -261,6 +298,7 @@ where
         .with_hint("without --truncate it is created"));
     }
     let fresh = request.recreate || scene.created;
+    let creates = fresh && goes_on.is_none();
     // Names are looked up before anybody is asked; a restore of everything reads the files when it needs them.
     let early = match request.selects() {
         true => {
@@ -268,7 +306,7 @@ where
                 // There is nothing to be looked up before the definitions come, and then they are looked up all the same.
                 tracing::warn!("Skipping validation of tables in dump file due to the use of named pipes");
             }
-            Some(Definitions::read(scene.files, &scene.set, fresh).await?)
+            Some(Definitions::read(scene.files, &scene.set, creates).await?)
         }
         false => None,
     };
@@ -294,12 +332,12 @@ where
         }
     }
     if request.confirm && !request.dry_run && !confirm().await? {
-        return Ok(None);
+        return Ok(Looked::Aborted);
     }
 
     let mut definitions = match early {
         Some(definitions) => definitions,
-        None => Definitions::read(scene.files, &scene.set, fresh).await?,
+        None => Definitions::read(scene.files, &scene.set, creates).await?,
     };
     scene.chain.check_lists(&scene.set, || definitions.inventory())?;
     let mut first_steps = FirstSteps::default();
@@ -325,7 +363,11 @@ where
         }
         scene.chain.older = older;
     }
-    Ok(Some(Ready {
+    let sum = resume::sum_of(scene, &definitions, &files);
+    if let Some(record) = &goes_on {
+        scene.check_sum(record, &sum)?;
+    }
+    Ok(Looked::Ready(Box::new(Ready {
         maintenance,
         extras,
         definitions,
@@ -334,7 +376,9 @@ where
         first_steps,
         fleet,
         files,
-    }))
+        sum,
+        goes_on,
+    })))
 }
 
 /// Does it.
@@ -353,24 +397,27 @@ async fn change(
         first_steps,
         mut fleet,
         files,
+        sum,
+        goes_on,
     } = ready;
     let request = scene.request;
     let pre_data = parse_script(&definitions.pre_data, &definitions.pre_data_path)?;
     let post_data = parse_script(&definitions.post_data, &definitions.post_data_path)?;
+    // Tables are counted before anything is changed.
+    let begun = match goes_on {
+        None => None,
+        Some(record) => Some(scene.take_up(record, &definitions, selection.as_ref()).await?),
+    };
     if !request.metadata_only {
         scene.chain.write_plan(scene.files, &scene.set);
     }
     scene.stops.changing(&scene.database);
-    let mut master = MasterOutcome {
-        errors: extras.restore_globals(scene, &maintenance).await?,
-        not_restored: Vec::new(),
-        failure: None,
-    };
-    master.errors.extend(
-        scene
-            .prepare_database(&maintenance, definitions.cdatabase.as_ref())
-            .await?,
-    );
+    let mut master = MasterOutcome::default();
+    if begun.is_none() {
+        master.errors = extras.restore_globals(scene, &maintenance).await?;
+        let messages = scene.prepare_database(&maintenance, definitions.cdatabase.as_ref());
+        master.errors.extend(messages.await?);
+    }
     maintenance.close().await;
     let report_directory = scene.report_directory();
     if !scene.set.names.prefix.is_empty() {
@@ -394,7 +441,29 @@ async fn change(
             .await
             .map_err(|error| refusal_of(&error))?;
     }
-    scene.take_first_steps(&session, &first_steps).await?;
+    let (mut keeping, begun) = match begun {
+        Some(begun) => (Keeping::of(scene, begun.record.clone()), Some(begun)),
+        None => {
+            let made = request.recreate || scene.created;
+            (Keeping::begin(scene, &session, sum, made, &master.errors).await?, None)
+        }
+    };
+    if begun.is_some() {
+        master.errors.extend_from_slice(keeping.begin_errors());
+    }
+    let definitions_done = begun.as_ref().and_then(Begun::definitions);
+    if definitions_done.is_none() {
+        let steps = match &begun {
+            None => first_steps,
+            Some(begun) => begun.first_steps(first_steps),
+        };
+        scene.take_first_steps(&session, &steps).await?;
+    }
+    let there = begun.is_some().then(|| keeping.there().clone());
+    let how = HowDefined {
+        partial: selection.is_some(),
+        goes_on: there.as_ref(),
+    };
     let is_full = scene.set.backup_type == BackupType::Full;
     let has_phases = (request.has_phases() || !scene.chain.plan.is_empty()) && !scene.rows_only();
     match has_phases {
@@ -412,15 +481,17 @@ async fn change(
     let mut existing = BTreeSet::new();
     let mut failed = BTreeSet::new();
     if !scene.rows_only() {
-        let outcome = scene
-            .run_definitions(
-                &session,
-                &pre_data,
-                &definitions.pre_data_path,
-                &pre_data,
-                selection.is_some(),
-            )
-            .await;
+        let outcome = match definitions_done {
+            Some(done) => Ok(done),
+            None => {
+                let path = &definitions.pre_data_path;
+                let run = scene.run_definitions(&session, &pre_data, path, &pre_data, how).await;
+                if let Ok(outcome) = &run {
+                    keeping.add(&resume::definitions_done(outcome));
+                }
+                run
+            }
+        };
         match outcome {
             Ok(outcome) => {
                 master.errors.extend(outcome.errors);
@@ -443,9 +514,11 @@ async fn change(
         let wanted = Wanted {
             selection: selection.as_ref(),
             present: &present,
+            begun: begun.as_ref(),
+            existing,
         };
         if let Err(failure) = scene
-            .load_rows(&session, &mut fleet, &files, wanted, existing, &mut load)
+            .load_rows(&session, &mut fleet, &files, wanted, &mut keeping, &mut load)
             .await
         {
             master.failure = Some(failure.text);
@@ -459,15 +532,8 @@ async fn change(
             tracing::info!("Running post data restore");
             tracing::info!("gp_restore commandline: gp_restore {}: ", engine(Phase::PostData));
         }
-        let outcome = scene
-            .run_definitions(
-                &session,
-                &post_data,
-                &definitions.post_data_path,
-                &pre_data,
-                selection.is_some(),
-            )
-            .await;
+        let path = &definitions.post_data_path;
+        let outcome = scene.run_definitions(&session, &post_data, path, &pre_data, how).await;
         match outcome {
             Ok(outcome) => {
                 master.errors.extend(outcome.errors);
@@ -500,14 +566,18 @@ async fn change(
     }
     fleet.stop().await;
     told::of_end(told, &master, &load);
-    let exit = verdict(&master, &load)?;
+    let exit = verdict(&master, &load, keeping.can_go_on())?;
     let mut errors = scene.finish(&session, selection.as_ref()).await?;
     errors.extend(extras.restore_statistics(scene, &session, selection.as_ref()).await?);
     session.close().await;
-    Ok(match extras::tell_errors(&errors) {
+    let exit = match extras::tell_errors(&errors) {
         Exit::Ok => exit,
         worse => worse,
-    })
+    };
+    if exit == Exit::Ok {
+        keeping.add(&Line::Ended);
+    }
+    Ok(exit)
 }
 
 /// `--stop-on-error`: nothing is done behind an error.

@@ -183,7 +183,7 @@ pub fn write_small_file(files: &Files, place: &Place, bytes: &[u8]) -> Result<Fi
     })
 }
 
-fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+pub(super) fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let partial = partial_path(path);
     let mut file = create_partial(&partial)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -526,7 +526,7 @@ fn libc_nofollow() -> i32 {
     rustix::fs::OFlags::NOFOLLOW.bits() as i32
 }
 
-fn io_error(what: &'static str, place: &Place) -> impl FnOnce(std::io::Error) -> Error + use<> {
+pub(super) fn io_error(what: &'static str, place: &Place) -> impl FnOnce(std::io::Error) -> Error + use<> {
     let path = place.to_string();
     move |source| Error::Io { what, path, source }
 }

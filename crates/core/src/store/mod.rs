@@ -5,5 +5,6 @@ pub mod compress;
 pub mod data_file;
 pub mod files;
 pub mod heap_pages;
+pub mod journal;
 pub mod member_ends;
 pub mod pipe;

@@ -86,6 +86,8 @@ pub enum DumpFileKind {
     RestoreRest,
     /// Tables that a restore did not bring back whole.
     FailedTables,
+    /// What a restore has done so far.
+    Resume,
 }
 
 struct Shape {
@@ -142,6 +144,7 @@ const SHAPES: &[Shape] = &[
     shape(DumpFileKind::RestorePlan, "restore", false, "_plan", false),
     shape(DumpFileKind::RestoreRest, "restore", false, "_not_restored.sql", false),
     shape(DumpFileKind::FailedTables, "restore", false, "_failed_tables", false),
+    shape(DumpFileKind::Resume, "restore", false, "_resume", false),
 ];
 
 /// The name of one file: all that its text is made of.

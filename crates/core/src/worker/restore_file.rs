@@ -60,6 +60,9 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
         None => shared.wanted(&file),
         Some(_) => None,
     };
+    if matches!(&wanted, Some(Wanted::These(tables)) if tables.is_empty()) {
+        return Ok(FileTotals::default());
+    }
     let ranges = match &wanted {
         Some(wanted) => ranges_of(shared, &file, wanted).await,
         None => None,
@@ -460,11 +463,26 @@ impl Loader<'_> {
             Current::Waiting(block, _) => self.count(block.table, totals).await,
             Current::Columnless { table, .. } => self.count(table, totals).await,
             Current::Loading { table, mut sink, side } => {
+                let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
+                let mut loaded = std::mem::take(&mut self.loaded);
+                let finished = {
+                    let Some(open) = self.target(side) else {
+                        return Err(format!("no session for table {table}"));
+                    };
+                    let mut finishing = std::pin::pin!(open.session.watch(&doing, sink.as_mut().finish()));
+                    match tokio::time::timeout(PROGRESS_EVERY, finishing.as_mut()).await {
+                        Ok(finished) => finished,
+                        Err(_) => {
+                            // This may take long: what is in is told before it.
+                            self.tell_tables(std::mem::take(&mut loaded)).await;
+                            finishing.await
+                        }
+                    }
+                };
+                self.loaded = loaded;
                 let Some(open) = self.target(side) else {
                     return Err(format!("no session for table {table}"));
                 };
-                let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
-                let finished = open.session.watch(&doing, sink.as_mut().finish()).await;
                 match finished.map_err(|error| error_and_hint(&error))? {
                     Ok(rows) if rows == totals.rows => self.count(table, totals).await,
                     Ok(rows) => {
@@ -516,12 +534,18 @@ impl Loader<'_> {
             self.read.rows_told = self.totals.rows;
             self.read.told = Instant::now();
             self.tell(event).await;
+            // Soon: what the master knows to be loaded is not loaded again when the restore is gone on with.
+            self.tell_loaded().await;
         }
     }
 
     async fn tell_loaded(&mut self) {
-        if !self.loaded.is_empty() {
-            let tables = std::mem::take(&mut self.loaded);
+        let tables = std::mem::take(&mut self.loaded);
+        self.tell_tables(tables).await;
+    }
+
+    async fn tell_tables(&self, tables: Vec<LoadedTable>) {
+        if !tables.is_empty() {
             let content = self.file.content;
             self.tell(RestoreEvent::Loaded { content, tables }).await;
         }

@@ -219,6 +219,18 @@ fn every_check_speaks_the_words_of_the_original() {
             F,
             "Cannot specify --verify and -e together",
         ),
+        (
+            "--resume",
+            "-t 1 --resume --noplan",
+            F,
+            "Cannot specify --resume and --noplan together",
+        ),
+        (
+            "--resume",
+            "-t 1 --resume -G only",
+            F,
+            "Cannot specify --resume and -G only together",
+        ),
         ("--jobs", "-t 1 --jobs 0", A, "--jobs must be greater than 0"),
         (
             "--storage",

@@ -2,8 +2,8 @@
 //!
 //! The proxy stands where the master is said to be. It relays each session to the real server, and runs on every
 //! segment what a dispatcher would send there: DDL, transaction walls, settings, locks; rows of COPY FROM STDIN go to
-//! the segments by a hash of their first column, and COPY TO STDOUT gathers them. Nothing else gathers: a query through the
-//! master sees no rows.
+//! the segments by a hash of their first column, and COPY TO STDOUT gathers them; `SELECT count(*) FROM table` is added up.
+//! Nothing else gathers: another query through the master sees no rows.
 //! Extended-protocol messages go to the master alone, but for COPY.
 
 mod copy;

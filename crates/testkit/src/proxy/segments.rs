@@ -20,6 +20,8 @@ pub(super) struct Answer {
     pub(super) error: Option<Message>,
     /// Rows named in the last command tag.
     pub(super) rows: u64,
+    /// The number in the first column of the last row.
+    pub(super) number: u64,
 }
 
 /// Opens a session on each segment with the client's own start-up packet; the error is the server's.
@@ -98,6 +100,7 @@ impl Segment {
                     let tag = message.string(0);
                     answer.rows = tag.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
                 }
+                b'D' => answer.number = message.number().unwrap_or(0),
                 b'Z' => {
                     self.in_transaction = message.body() != b"I";
                     return Ok(answer);
@@ -108,7 +111,7 @@ impl Segment {
     }
 }
 
-/// Runs a query on all segments at once; the first error and the sum of rows.
+/// Runs a query on all segments at once; the first error and the sums.
 pub(super) async fn run(segments: &mut [Segment], sql: &str, master_in_transaction: bool) -> io::Result<Answer> {
     for segment in segments.iter_mut() {
         segment.ask(sql, master_in_transaction).await?;
@@ -123,6 +126,7 @@ pub(super) async fn gather(segments: &mut [Segment]) -> io::Result<Answer> {
         let answer = segment.answer().await?;
         all.error = all.error.or(answer.error);
         all.rows += answer.rows;
+        all.number += answer.number;
     }
     Ok(all)
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Shared;
 use super::copy::CopyIn;
 use super::segments::{self, Answer, Segment};
-use super::statement::{Dispatched, dispatched, is_copy_from_stdin, is_copy_to_stdout};
+use super::statement::{Dispatched, dispatched, is_copy_from_stdin, is_copy_to_stdout, is_count_of_table};
 use super::wire::{Message, Wire};
 
 struct Session<'a> {
@@ -30,6 +30,8 @@ struct Session<'a> {
     copy: Option<CopyIn>,
     /// What the client shall read instead of the master's own end of a COPY.
     copied: Option<Answer>,
+    /// Rows that the segments have counted, to be added to those of the master.
+    counted: Option<u64>,
 }
 
 /// Relays until one side goes away.
@@ -50,6 +52,7 @@ pub(super) async fn run(client: &mut Wire, startup: Bytes, shared: &Shared) -> i
         syncs_since_bind: 0,
         copy: None,
         copied: None,
+        counted: None,
     };
     let end = session.relay().await;
     if let Some(key) = session.key {
@@ -86,6 +89,9 @@ impl Session<'_> {
                 if let Some(part) = dispatched(&self.running) {
                     return self.dispatch(message, part).await;
                 }
+                if !self.shared.segments.is_empty() && is_count_of_table(&self.running) {
+                    return self.count(message).await;
+                }
                 self.owed += 1;
             }
             b'S' => {
@@ -116,6 +122,12 @@ impl Session<'_> {
             b'c' if !self.shared.segments.is_empty() && is_copy_to_stdout(&self.running) => {
                 return self.gather_copy(message).await;
             }
+            b'D' => {
+                if let Some(rows) = self.counted.take() {
+                    let all = rows + message.number().unwrap_or(0);
+                    return self.client.send(&Message::row_of(all)).await;
+                }
+            }
             b'C' => {
                 if let Some(answer) = self.copied.take() {
                     let tag = format!("COPY {}\0", answer.rows);
@@ -123,6 +135,7 @@ impl Session<'_> {
                 }
             }
             b'E' => {
+                self.counted = None;
                 if let Some(error) = self.copied.take().and_then(|answer| answer.error) {
                     return self.client.send(&error).await;
                 }
@@ -130,6 +143,37 @@ impl Session<'_> {
             _ => {}
         }
         self.client.send(&message).await
+    }
+
+    /// Counts the rows of a table on the segments, and then on the master.
+    async fn count(&mut self, query: Message) -> io::Result<()> {
+        self.take_what_is_owed().await?;
+        let counted = match self.open_segments().await {
+            Err(error) => Err(error),
+            Ok(()) => {
+                let answer = segments::run(&mut self.segments, &self.running, self.in_transaction).await?;
+                answer.error.map_or(Ok(answer.number), Err)
+            }
+        };
+        match counted {
+            Ok(rows) => {
+                self.counted = Some(rows);
+                self.owed += 1;
+                self.master.send(&query).await
+            }
+            Err(error) => {
+                self.client.send(&error).await?;
+                self.abort_master().await
+            }
+        }
+    }
+
+    async fn take_what_is_owed(&mut self) -> io::Result<()> {
+        while self.owed > 0 {
+            let message = self.master.expect().await?;
+            Box::pin(self.take_from_master(message)).await?;
+        }
+        Ok(())
     }
 
     fn register(&mut self, message: &Message) {
@@ -160,10 +204,7 @@ impl Session<'_> {
 
     /// Runs a query on the master and then on the segments; the client learns that it worked when it worked everywhere.
     async fn dispatch(&mut self, query: Message, part: Dispatched) -> io::Result<()> {
-        while self.owed > 0 {
-            let message = self.master.expect().await?;
-            Box::pin(self.take_from_master(message)).await?;
-        }
+        self.take_what_is_owed().await?;
         let was_in_transaction = self.in_transaction;
         self.master.send(&query).await?;
         self.owed += 1;
@@ -175,7 +216,8 @@ impl Session<'_> {
                 b'Z' => break message,
                 tag => {
                     failed |= tag == b'E';
-                    self.client.send(&message).await?;
+                    // A client that is gone must not leave the segments without what the master has done.
+                    let _ = self.client.send(&message).await;
                 }
             }
         };
@@ -239,7 +281,7 @@ impl Session<'_> {
         // The client has not seen that COPY began, and will not send what ends it; the master has to be freed here.
         self.copied = Some(Answer {
             error: Some(refused),
-            rows: 0,
+            ..Answer::default()
         });
         self.master.send(&Message::new(b'f', b"a segment failed\0")).await?;
         if self.syncs_since_bind > 0 {
@@ -260,7 +302,10 @@ impl Session<'_> {
                 .copy_out(&self.running, self.in_transaction, self.client)
                 .await?;
         }
-        self.copied = Some(Answer { error: None, rows });
+        self.copied = Some(Answer {
+            rows,
+            ..Answer::default()
+        });
         self.client.send(&end).await
     }
 

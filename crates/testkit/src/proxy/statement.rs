@@ -39,6 +39,41 @@ pub(super) fn is_copy_to_stdout(query: &str) -> bool {
     words(statement, 1) == ["COPY"] && statement.to_ascii_uppercase().contains("TO STDOUT")
 }
 
+/// `SELECT count(*) FROM [ONLY] table`, of a table of the user.
+pub(super) fn is_count_of_table(query: &str) -> bool {
+    let statements = split(query);
+    let [statement] = statements[..] else { return false };
+    let statement = statement.trim();
+    let head = "SELECT count(*) FROM ";
+    let Some(table) = statement
+        .get(..head.len())
+        .filter(|start| start.eq_ignore_ascii_case(head))
+        .map(|_| &statement[head.len()..])
+    else {
+        return false;
+    };
+    let table = table.strip_prefix("ONLY ").unwrap_or(table);
+    let mut rest = table;
+    while let Some(end) = name_length(rest) {
+        rest = match rest[end..].strip_prefix('.') {
+            Some(more) => more,
+            None => return rest[end..].is_empty() && !table.starts_with("pg_"),
+        };
+    }
+    false
+}
+
+/// Length of the name, quoted or not, that a text begins with.
+fn name_length(text: &str) -> Option<usize> {
+    let length = match text.as_bytes().first()? {
+        b'"' => quoted(text, b'"', false),
+        _ => text
+            .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+            .unwrap_or(text.len()),
+    };
+    (length > 0).then_some(length)
+}
+
 fn goes_everywhere(statement: &str) -> bool {
     let words = words(statement, 3);
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
@@ -209,6 +244,27 @@ mod tests {
             "SELECT $a$; DROP TABLE x $a$",
         ] {
             assert_eq!(dispatched(no), None, "{no}");
+        }
+    }
+
+    #[test]
+    fn counting_the_rows_of_one_table_is_told_from_other_queries() {
+        for yes in [
+            "SELECT count(*) FROM ONLY public.t",
+            "select COUNT(*) from \"a b\".\"c.d\";",
+            "SELECT count(*) FROM t",
+        ] {
+            assert!(is_count_of_table(yes), "{yes}");
+        }
+        for no in [
+            "SELECT count(*) FROM pg_catalog.pg_class",
+            "SELECT count(*) FROM a, b",
+            "SELECT count(*) FROM a WHERE b",
+            "SELECT count(*) FROM a; SELECT 1",
+            "SELECT count(*) FROM ",
+            "SELECT max(i) FROM a",
+        ] {
+            assert!(!is_count_of_table(no), "{no}");
         }
     }
 

@@ -40,6 +40,22 @@ impl Message {
         &self.0[5..]
     }
 
+    /// Of a row: the number in its first column.
+    pub(super) fn number(&self) -> Option<u64> {
+        let length = i32::from_be_bytes(self.body().get(2..6)?.try_into().ok()?);
+        let value = self.body().get(6..6 + usize::try_from(length).ok()?)?;
+        std::str::from_utf8(value).ok()?.parse().ok()
+    }
+
+    /// A row of one column.
+    pub(super) fn row_of(number: u64) -> Self {
+        let text = number.to_string();
+        let mut body = vec![0, 1];
+        body.extend_from_slice(&(text.len() as i32).to_be_bytes());
+        body.extend_from_slice(text.as_bytes());
+        Message::new(b'D', &body)
+    }
+
     /// The n-th zero-terminated string of the body.
     pub(super) fn string(&self, n: usize) -> String {
         let part = self.body().split(|b| *b == 0).nth(n).unwrap_or_default();

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use sha2::{Digest, Sha256};
+
 use super::selection::Selection;
 use crate::db::Session;
 use crate::db::target::{self, Truncation};
@@ -16,6 +18,7 @@ use crate::plan::restore::parts::{self};
 use crate::plan::translate::not_restored::{self, NotRestored};
 use crate::plan::translate::{Origin, Part, Target, Translator};
 use crate::run::refusal_of;
+use crate::store::data_file::hex;
 use crate::store::files::Files;
 use crate::words::dialect::Dialect;
 use crate::words::layout::DumpFileKind;
@@ -40,6 +43,8 @@ pub(super) struct Definitions {
     pub(super) pre_data_path: Place,
     pub(super) post_data: Vec<u8>,
     pub(super) post_data_path: Place,
+    /// Over both as they stand in the set.
+    pub(super) sum: String,
     /// Read only when the database is to be made.
     pub(super) cdatabase: Option<Cdatabase>,
     /// What turned them into the words of the target.
@@ -66,10 +71,18 @@ impl Definitions {
             None
         };
         dump_set::check_master_files(files, set)?;
+        let pre_data = dump_set::read_ddl(files, set, DumpFileKind::Dump)?;
+        let post_data = dump_set::read_ddl(files, set, DumpFileKind::PostData)?;
+        let mut sum = Sha256::new();
+        for text in [&pre_data, &post_data] {
+            sum.update((text.len() as u64).to_le_bytes());
+            sum.update(text);
+        }
         Ok(Definitions {
-            pre_data: dump_set::read_ddl(files, set, DumpFileKind::Dump)?,
+            sum: hex(&sum.finalize()),
+            pre_data,
             pre_data_path: dump_set::ddl_path(set, DumpFileKind::Dump),
-            post_data: dump_set::read_ddl(files, set, DumpFileKind::PostData)?,
+            post_data,
             post_data_path: dump_set::ddl_path(set, DumpFileKind::PostData),
             cdatabase,
             translator: None,

@@ -1,5 +1,7 @@
 //! Rows of a set that lie in a storage: the segments read them themselves.
 
+use std::collections::BTreeSet;
+
 use super::scene::Scene;
 use super::selection::Selection;
 use crate::db::Session;
@@ -18,6 +20,14 @@ impl Scene<'_> {
     fn external_rows(&self) -> Option<&ExternalRows> {
         let manifest = self.set.manifest.as_ref()?;
         manifest.external.as_ref().filter(|_| !self.request.metadata_only)
+    }
+
+    /// Tables whose rows lie in a storage, as the set calls them.
+    pub(super) fn external_tables(&self) -> BTreeSet<QualifiedName> {
+        let rows = self.external_rows().into_iter();
+        rows.flat_map(|rows| &rows.tables)
+            .map(|one| one.table.clone())
+            .collect()
     }
 
     /// Refuses, before anything is changed, a restore that could not read the rows; says which the set does not have.

@@ -221,6 +221,7 @@ mod tests {
             stop_on_error: false,
             jobs: 4,
             dry_run: false,
+            resume: false,
             list_tables: false,
             list_backup: false,
             noplan: false,

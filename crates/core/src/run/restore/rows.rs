@@ -1,11 +1,12 @@
 //! The rows: which file goes where, and whether all of them came.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::resume::{Begun, Counting, Keeping};
 use super::scene::Scene;
 use super::selection::Selection;
 use crate::db::target::Truncation;
-use crate::db::{Session, target};
+use crate::db::{Session, proof, target};
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::plan::restore::routes::Routes;
 use crate::plan::restore::{DataFile, DumpSet};
@@ -19,14 +20,21 @@ use crate::words::place::Place;
 use crate::words::present::Present;
 use crate::words::progress::Figures;
 use crate::words::refusal::Refusal;
-use crate::worker::restore_segment::{LoadTarget, RestoreFile, RestoreStart};
+use crate::words::relation::TargetTable;
+use crate::worker::restore_segment::{LoadTarget, LoadedTable, RestoreFile, RestoreStart};
+
+/// Tables that one statement empties.
+const TABLES_EMPTIED_AT_ONCE: usize = 100;
 
 /// The rows to be loaded, when not all of them.
-#[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
     pub(super) selection: Option<&'a Selection>,
     /// What the database had before.
     pub(super) present: &'a Present,
+    /// A restore that is gone on with.
+    pub(super) begun: Option<&'a Begun>,
+    /// Tables that the definitions found there.
+    pub(super) existing: BTreeSet<QualifiedName>,
 }
 
 impl Scene<'_> {
@@ -36,16 +44,31 @@ impl Scene<'_> {
         fleet: &mut RestoreFleet,
         files: &[DataFile],
         wanted: Wanted<'_>,
-        mut existing: BTreeSet<QualifiedName>,
+        keeping: &mut Keeping,
         load: &mut LoadOutcome,
     ) -> Result<(), Refusal> {
         let dialect = &self.around.dialect;
+        let mut existing = wanted.existing;
         let mut tables = target::read_target_tables(session, dialect)
             .await
             .map_err(|error| refusal_of(&error))?;
         if let Some(selection) = wanted.selection {
             tables = selection.as_in_set(tables);
             existing.extend(selection.existing(wanted.present));
+        }
+        let here = |table: &QualifiedName| {
+            let selection = wanted.selection;
+            selection.map_or_else(|| table.clone(), |selection| selection.here(table))
+        };
+        if wanted.begun.is_some() {
+            // What is there now says nothing: the restore has made it itself.
+            let was_there = |name: &&QualifiedName| keeping.there().contains(&here(name));
+            existing = tables
+                .iter()
+                .map(|table| &table.name)
+                .filter(was_there)
+                .cloned()
+                .collect();
         }
         if self.rows_only() {
             existing = tables.iter().map(|table| table.name.clone()).collect();
@@ -61,6 +84,11 @@ impl Scene<'_> {
         if let Some(selection) = wanted.selection {
             routes = routes.only(selection.rows());
         }
+        let all_routes = routes.clone();
+        if let Some(begun) = wanted.begun {
+            self.empty_unproven(session, &tables, begun, here).await?;
+            routes = routes.only(begun.left());
+        }
         tracing::debug!("{} data files; {}", files.len(), routes.in_words());
         let contents: BTreeSet<ContentId> = files.iter().map(|file| file.content).collect();
         self.board.begin(Figures {
@@ -70,9 +98,31 @@ impl Scene<'_> {
             ..Figures::default()
         });
         let jobs = self.jobs(files, &routes, wanted.selection);
-        *load = fleet.load(jobs, self.request.stop_on_error, self.board).await;
+        let oids = proof::table_oids(session).await.map_err(|error| refusal_of(&error))?;
+        let mut counting = Counting {
+            keeping,
+            selection: wanted.selection,
+            oids,
+            files_of: Box::new(self.files_of(&routes, files.len())),
+            elsewhere: self.external_tables(),
+            open: HashMap::new(),
+        };
+        let mut on_loaded = |tables: &[LoadedTable]| {
+            counting.loaded(tables.iter().map(|one| (one.table.clone(), one.rows)));
+        };
+        *load = fleet
+            .load(jobs, self.request.stop_on_error, self.board, &mut on_loaded)
+            .await;
         self.load_external(session, &routes, wanted.selection, load).await?;
+        if load.all_read() {
+            counting.all_read(load);
+        }
+        drop(counting);
         self.board.end();
+        for (table, loaded) in wanted.begun.iter().flat_map(|begun| &begun.record.loaded) {
+            load.rows.insert(table.clone(), loaded.rows);
+        }
+        let routes = all_routes;
         self.empty_again(session, &existing, wanted.selection, load).await;
         if load.all_read() {
             let mut differences = compare_rows(&self.set, None, &routes, load);
@@ -86,6 +136,67 @@ impl Scene<'_> {
             for table in wanted.selection.into_iter().flat_map(Selection::rows) {
                 if !load.rows.contains_key(table) && !load.troubled.contains(table) {
                     tracing::warn!("Table {table}: no data file of the set has rows of it; it was dumped without rows");
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Files that the rows of a table come out of.
+    fn files_of<'a>(&'a self, routes: &Routes, newest: usize) -> impl Fn(&QualifiedName) -> usize + use<'a> {
+        let once = |(_, route): &&(QualifiedName, LoadRoute)| *route == LoadRoute::OnceThroughMaster;
+        let once: HashSet<QualifiedName> = routes
+            .exceptions
+            .iter()
+            .filter(once)
+            .map(|(name, _)| name.clone())
+            .collect();
+        let mut older: HashMap<&str, usize> = HashMap::new();
+        for set in &self.chain.older {
+            older.extend(set.tables.iter().map(|table| (table.as_str(), set.files.len())));
+        }
+        move |table| match once.contains(table) {
+            true => 1,
+            false => older.get(table.to_string().as_str()).copied().unwrap_or(newest),
+        }
+    }
+
+    /// What is loaded again is emptied first: a file may have come in half, or some files of several.
+    async fn empty_unproven(
+        &self,
+        session: &Session,
+        tables: &[TargetTable],
+        begun: &Begun,
+        here: impl Fn(&QualifiedName) -> QualifiedName,
+    ) -> Result<(), Refusal> {
+        let there: HashSet<&QualifiedName> = tables.iter().map(|table| &table.name).collect();
+        let left: Vec<Truncation> = begun
+            .left()
+            .filter(|table| there.contains(table))
+            .map(|table| Truncation {
+                table: here(table),
+                with_partitions: false,
+            })
+            .collect();
+        tracing::info!("{} tables are emptied and loaded", left.len());
+        for some in left.chunks(TABLES_EMPTIED_AT_ONCE) {
+            if target::truncate(session, &self.around.dialect, some).await.is_ok() {
+                continue;
+            }
+            // One of them is referred to by another: it may be empty all the same.
+            for one in some {
+                let Err(error) = target::truncate(session, &self.around.dialect, std::slice::from_ref(one)).await
+                else {
+                    continue;
+                };
+                let is_empty =
+                    session.is_open() && proof::count_rows(session, &one.table).await.is_ok_and(|rows| rows == 0);
+                if !is_empty {
+                    return Err(Refusal::failed(format!(
+                        "Table {} is not known to be loaded, and could not be emptied: {}",
+                        one.table,
+                        crate::db::error_chain(&error)
+                    )));
                 }
             }
         }

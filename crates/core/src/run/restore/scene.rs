@@ -1,7 +1,7 @@
 //! What is known once the set was found, and what all parts of a restore do with it.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::chain::Chain;
 use super::definitions::{Definitions, parse_script};
@@ -48,6 +48,15 @@ pub(super) struct Scene<'a> {
     pub(super) chain: Chain,
     pub(super) stops: &'a Stops,
     pub(super) board: &'a ProgressBoard,
+}
+
+/// What a run of definitions must know beside them.
+#[derive(Clone, Copy)]
+pub(super) struct HowDefined<'a> {
+    /// Not all of the set is asked for.
+    pub(super) partial: bool,
+    /// What was there before the restore that is gone on with.
+    pub(super) goes_on: Option<&'a BTreeSet<QualifiedName>>,
 }
 
 impl Scene<'_> {
@@ -113,11 +122,13 @@ impl Scene<'_> {
         script: &Script<'_>,
         path: &Place,
         pre_data: &Script<'_>,
-        partial: bool,
+        how: HowDefined<'_>,
     ) -> Result<ScriptOutcome, Refusal> {
+        let HowDefined { partial, goes_on } = how;
         let fallback = encoding_of(pre_data).unwrap_or_else(|| "UTF8".to_owned());
         let is_pre_data = std::ptr::eq(script, pre_data);
-        let fresh = self.request.recreate || self.created;
+        // What a restore that is gone on with had to drop it has dropped.
+        let fresh = self.request.recreate || self.created || (is_pre_data && goes_on.is_some());
         let context = ScriptContext {
             file: &path.display().to_string(),
             set_database: &self.set.database,
@@ -126,6 +137,7 @@ impl Scene<'_> {
             fresh,
             partial,
             filtered_set: self.set.is_filtered,
+            goes_on,
             stops: self.request.stop_on_error,
             // Definitions before the data are quick; an index or a constraint may take hours.
             batches: if is_pre_data { Batches::Yes } else { Batches::No },
@@ -213,17 +225,32 @@ impl Scene<'_> {
         self.request.noplan && self.set.backup_type == BackupType::Incremental
     }
 
-    /// Where report and status files go, when not to the data directories.
-    pub(super) fn report_directory(&self) -> Option<PathBuf> {
+    /// Where report and status files go, when not to the data directories; an error is the directory of the set, which
+    /// cannot be written to.
+    pub(super) fn writable_report_directory(&self) -> Result<Option<PathBuf>, PathBuf> {
         if let Some(directory) = &self.request.report_status_dir {
-            return Some(directory.clone());
+            return Ok(Some(directory.clone()));
         }
-        let directory = dump_directory(self.request.backup_root.as_ref()?, self.set.names.key);
+        let Some(root) = self.request.backup_root.as_ref() else {
+            return Ok(None);
+        };
         // Nothing is written into a bucket: who restores needs no right for that.
-        let directory = directory.local()?.to_owned();
-        if tempfile::tempfile_in(&directory).is_ok() {
-            return Some(directory);
+        let directory = dump_directory(root, self.set.names.key);
+        let Some(directory) = directory.local().map(Path::to_owned) else {
+            return Ok(None);
+        };
+        match tempfile::tempfile_in(&directory) {
+            Ok(_) => Ok(Some(directory)),
+            Err(_) => Err(directory),
         }
+    }
+
+    /// The same, and says what is wrong with it.
+    pub(super) fn report_directory(&self) -> Option<PathBuf> {
+        let directory = match self.writable_report_directory() {
+            Ok(directory) => return directory,
+            Err(directory) => directory,
+        };
         let directory = directory.display();
         tracing::warn!("Backup directory {directory} is not writable. Error No write access permission on {directory}");
         tracing::warn!(

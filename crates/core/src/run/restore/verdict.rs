@@ -28,7 +28,8 @@ pub(super) fn tell_end_of_load(load: &LoadOutcome) {
 }
 
 /// Tells every error and says what they amount to.
-pub(super) fn verdict(master: &MasterOutcome, load: &LoadOutcome) -> Result<Exit, Refusal> {
+/// `can_go_on`: what was done is written down.
+pub(super) fn verdict(master: &MasterOutcome, load: &LoadOutcome, can_go_on: bool) -> Result<Exit, Refusal> {
     let files = || load.files.values();
     let failures: Vec<&String> = master
         .failure
@@ -49,8 +50,15 @@ pub(super) fn verdict(master: &MasterOutcome, load: &LoadOutcome) -> Result<Exit
         tracing::error!("{more} more errors stand in the restore report and the status files");
     }
     if !failures.is_empty() {
-        return Err(Refusal::failed("gpdbrestore finished unsuccessfully")
-            .with_hint("the restore report and the status files have every error; the database is not complete"));
+        let go_on = match can_go_on {
+            true => "; the same options and --resume go on from here",
+            false => "",
+        };
+        return Err(
+            Refusal::failed("gpdbrestore finished unsuccessfully").with_hint(format!(
+                "the restore report and the status files have every error; the database is not complete{go_on}"
+            )),
+        );
     }
     if !errors.is_empty() {
         tracing::warn!("gpdbrestore finished but ERRORS were found, please check the restore report file for details");
