@@ -220,6 +220,12 @@ fn every_check_speaks_the_words_of_the_original() {
             "Cannot specify --verify and -e together",
         ),
         (
+            "--through-master",
+            "-t 1 --through-master",
+            F,
+            "Must supply -u <directory> with --through-master: the set lies there, on this machine",
+        ),
+        (
             "--resume",
             "-t 1 --resume --noplan",
             F,
