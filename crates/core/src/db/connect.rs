@@ -1,6 +1,7 @@
 //! Sessions: a client and the task that drives it, opened and closed together.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, pin_mut};
@@ -8,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use super::beneath::Beneath;
 use super::tls::{self, Canceller, Connector};
 use super::{BoxError, Error, passfile, watch};
 use crate::words::environment::TlsSettings;
@@ -38,6 +40,8 @@ pub struct ConnectSpec {
     pub application_name: String,
     /// How messages call the other side: `master (dbid 1, mdw:5432)`.
     pub whom: String,
+    /// Of a master: its segments, where they can be asked from here.
+    pub beneath: Option<Arc<Beneath>>,
 }
 
 /// Longest wait for one attempt at one address; never longer than the limit for the whole.

@@ -2,6 +2,7 @@
 //!
 //! There is no trait here: the seam is the protocol itself, and tests run real servers.
 
+pub mod beneath;
 pub mod catalog;
 pub mod connect;
 pub mod copy;
@@ -100,6 +101,13 @@ impl Error {
     /// What helps, where something is known to help.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
+            Error::Connect {
+                source,
+                is_answer: true,
+                ..
+            } if source.to_string().contains("out of shared memory") => {
+                Some("raise max_locks_per_transaction on the server it names, restart it, and run again")
+            }
             Error::Connect { .. } => Some(
                 "check that the server runs, that PGHOST, PGPORT and PGUSER are right, that pg_hba.conf lets this \
                  host in, and that a password, if one is asked for, stands in ~/.pgpass or PGPASSWORD",

@@ -59,6 +59,19 @@ pub(super) async fn watch<T>(
             Life::Working => {
                 waiting_since = None;
                 gone = 0;
+                let Some(beneath) = &spec.beneath else { continue };
+                let silent = tokio::select! {
+                    done = &mut work => return Ok(done),
+                    silent = beneath.silent(limits.silence, limits.first_question()).boxed() => silent,
+                };
+                if let Some(segment) = silent {
+                    session.canceller().cancel().await;
+                    return Err(Error::Silent {
+                        whom: segment,
+                        doing: format!("{} waits for it, {doing}", session.whom()),
+                        source: "a connection of our own to it was not answered either".into(),
+                    });
+                }
             }
             Life::Waiting(blockers) => {
                 gone = 0;

@@ -1,7 +1,9 @@
 //! The way to the master: which port, which address, as whom; and what the cluster looks like from there.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::db::beneath::Beneath;
 use crate::db::connect::{ConnectSpec, Login, Session, local_hosts};
 use crate::db::{self, catalog};
 use crate::store::files::Files;
@@ -22,6 +24,8 @@ pub struct MasterAddress {
     pub application_name: String,
     /// Databases to ask about the server in, the first that lets us in.
     pub maintenance: Vec<String>,
+    /// The segments that the master hands statements on to.
+    pub beneath: Option<Arc<Beneath>>,
 }
 
 /// Deepest nesting of `include` in `postgresql.conf`, as in the original.
@@ -75,6 +79,7 @@ pub fn master_address(
         },
         application_name: application_name.to_owned(),
         maintenance: vec!["template1".to_owned()],
+        beneath: None,
     })
 }
 
@@ -104,6 +109,7 @@ pub fn server_address(
         },
         application_name: application_name.to_owned(),
         maintenance: usual.iter().chain(of_environment).chain(databases).cloned().collect(),
+        beneath: None,
     }
 }
 
@@ -117,7 +123,27 @@ impl MasterAddress {
             utility_setting: None,
             application_name: self.application_name.clone(),
             whom: format!("the master, database \"{database}\", port {}", self.port),
+            beneath: self.beneath.clone(),
         }
+    }
+
+    /// From now on statements that take long are also held against the segments. Only on the master's own host: its
+    /// dispatcher reaches them from there by the same addresses, and from elsewhere silence may be a firewall's.
+    pub fn watch_segments(&mut self, around: &Surroundings, own_host: &str) {
+        let is_here = |host: &String| host.starts_with('/') || host == "localhost" || host == own_host;
+        if around.cluster.is_single_server() || !self.hosts.iter().all(is_here) {
+            return;
+        }
+        let spec = |instance: &Instance| ConnectSpec {
+            hosts: vec![instance.address.0.clone()],
+            port: instance.port,
+            utility_setting: around.dialect.utility_setting.clone(),
+            whom: instance.to_string(),
+            beneath: None,
+            ..self.spec("template1")
+        };
+        let segments = around.cluster.primaries().iter().map(spec).collect();
+        self.beneath = Some(Beneath::new(segments));
     }
 
     /// Opens an ordinary session: on Greenplum its locks and its DDL reach all segments.

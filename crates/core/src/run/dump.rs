@@ -48,7 +48,7 @@ pub async fn run(
     let Telling { told, board } = told;
     // On the master's host its data directory may be all that tells the port.
     let by_directory = request.external.is_some() && environment.pg.names_no_server();
-    let address = match request.through_master.is_some() && !by_directory {
+    let mut address = match request.through_master.is_some() && !by_directory {
         true => server_address(environment, request.databases.named(), PROGRAM, request.limits),
         false => master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?,
     };
@@ -64,6 +64,9 @@ pub async fn run(
         gathered = gather => gathered?,
         () = cancel.cancelled() => return Err(interrupted()),
     };
+    if request.through_master.is_none() {
+        address.watch_segments(&surroundings, &environment.host_full);
+    }
     if request.style.rows == RowStyle::CopyWithOids && !surroundings.dialect.rows_can_have_oids() {
         return Err(Refusal::known(
             "--oids: this server has no object ids for rows, so there is nothing that it could save",

@@ -115,7 +115,7 @@ where
     }
     let own_host = &environment.host_full;
     let by_directory = request.external.template.is_some() && environment.pg.names_no_server();
-    let address = match request.through_master && !by_directory {
+    let mut address = match request.through_master && !by_directory {
         true => server_address(environment, &[], PROGRAM, request.limits),
         false => master_address(environment, Some(&request.master_data_dir), PROGRAM, request.limits)?,
     };
@@ -124,6 +124,9 @@ where
         false => read_surroundings(&address, own_host).await,
     }
     .map_err(|error| refusal_of(&error))?;
+    if !request.through_master {
+        address.watch_segments(&around, own_host);
+    }
     let at_place;
     let (request, key) = match &request.which {
         WhichSet::Remote(place) => {

@@ -319,6 +319,7 @@ impl SegmentDump {
             },
             utility_setting: self.start.dialect.utility_setting.clone(),
             application_name: "gpcrondump".to_owned(),
+            beneath: None,
             whom: match &self.start.stream_hosts {
                 None => instance.to_string(),
                 Some(_) => format!(

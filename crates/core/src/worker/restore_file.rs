@@ -638,6 +638,7 @@ async fn open_session(shared: &Shared, target: &LoadTarget) -> Result<Session, S
         utility_setting: dialect.utility_setting.clone().filter(|_| target.utility),
         application_name: "gpdbrestore".to_owned(),
         whom: instance.to_string(),
+        beneath: None,
     };
     let session = Session::open(&spec).await.map_err(|error| error_and_hint(&error))?;
     for setting in dialect.dump_session_settings() {

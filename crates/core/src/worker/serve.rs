@@ -203,12 +203,14 @@ impl Worker {
             Request::Restore(start) => {
                 let cancel = stop.child_token();
                 let work = super::restore_segment::run(start, &self.login, &self.files, &self.events, cancel.clone());
-                until_interrupted(work, queue, &cancel).await;
+                let next = until_interrupted(work, queue, &cancel).await;
+                self.handle_next(next, queue, stop).await;
             }
             Request::Verify(start) => {
                 let cancel = stop.child_token();
                 let work = super::verify_segment::run(start, &self.files, &self.events, cancel.clone());
-                until_interrupted(work, queue, &cancel).await;
+                let next = until_interrupted(work, queue, &cancel).await;
+                self.handle_next(next, queue, stop).await;
             }
         }
     }
@@ -226,6 +228,18 @@ impl Worker {
                 let _ = self.events.send(Event::Log { level, text }).await;
                 Files::default()
             }
+        }
+    }
+
+    /// What has interrupted some work is asked for all the same: it may have come when the work was as good as done.
+    async fn handle_next(
+        &mut self,
+        next: Option<Request>,
+        queue: &mut mpsc::Receiver<Result<Request, String>>,
+        stop: &CancellationToken,
+    ) {
+        if let Some(request) = next {
+            Box::pin(self.handle(request, queue, stop)).await;
         }
     }
 
@@ -373,21 +387,20 @@ impl HostDump {
     }
 }
 
-/// Work that needs no further request: whatever comes while it runs, or the end of the input, stops it.
+/// Work that needs no further request: whatever comes while it runs, or the end of the input, stops it. Gives back what
+/// has come.
 async fn until_interrupted(
     work: impl Future<Output = ()>,
     queue: &mut mpsc::Receiver<Result<Request, String>>,
     cancel: &CancellationToken,
-) {
+) -> Option<Request> {
     tokio::pin!(work);
-    let mut interrupted = false;
-    loop {
-        tokio::select! {
-            () = &mut work => return,
-            _ = queue.recv(), if !interrupted => {
-                interrupted = true;
-                cancel.cancel();
-            }
+    tokio::select! {
+        () = &mut work => None,
+        request = queue.recv() => {
+            cancel.cancel();
+            work.await;
+            request?.ok()
         }
     }
 }

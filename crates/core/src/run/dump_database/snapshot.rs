@@ -75,6 +75,7 @@ pub(super) async fn take_cut(
             .map_err(refuse)?;
     }
     let is_streams = context.surroundings.cluster.is_streams();
+    let mut gone = None;
     for attempt in 1..=CUTS {
         let mut expected = relations::read_relations(&sessions.barrier, dialect)
             .await
@@ -99,7 +100,8 @@ pub(super) async fn take_cut(
             lock_wait(context),
         ));
         let Some(locked) = locked.await else { return Ok(None) };
-        if !locked? {
+        gone = locked?;
+        if gone.is_some() {
             selection = selection::select(context, &sessions.barrier).await?;
             continue;
         }
@@ -201,11 +203,20 @@ pub(super) async fn take_cut(
             return Ok(None);
         }
     }
-    Err(Refusal::known(format!(
-        "Tables of database {} are created, altered or dropped faster than a snapshot of them can be taken",
-        context.database
-    ))
-    .with_hint("run the dump when no DDL runs"))
+    Err(match gone {
+        // Five times: this is no DDL that happens to be quick.
+        Some(said) => Refusal::known(format!(
+            "Tables that the catalog of the master has could not be locked: {said}"
+        ))
+        .with_hint(
+            "run the dump when no DDL runs; if none did, the catalogs of master and segments differ, and gpcheckcat says where",
+        ),
+        None => Refusal::known(format!(
+            "Tables of database {} are created, altered or dropped faster than a snapshot of them can be taken",
+            context.database
+        ))
+        .with_hint("run the dump when no DDL runs"),
+    })
 }
 
 async fn give_up_cut(snapshot: &Session) -> Result<(), Refusal> {
@@ -245,13 +256,13 @@ fn lock_wait(context: &DumpContext<'_>) -> Duration {
     limits.lock + 3 * limits.first_question()
 }
 
-/// Opens the transaction that keeps the tables from being dropped. False when one of them is gone already.
+/// Opens the transaction that keeps the tables from being dropped. When one of them is gone already: what the server says.
 pub(super) async fn lock_for_dump(
     session: &Session,
     dialect: &Dialect,
     tables: &[QualifiedName],
     longest: Duration,
-) -> Result<bool, Refusal> {
+) -> Result<Option<String>, Refusal> {
     let begin = format!(
         "BEGIN; SET TRANSACTION ISOLATION LEVEL {}",
         dialect.snapshot_isolation()
@@ -263,14 +274,14 @@ pub(super) async fn lock_for_dump(
         limit_lock_wait(session, dialect, Duration::ZERO).await
     };
     match lock.await {
-        Ok(()) => Ok(true),
+        Ok(()) => Ok(None),
         // undefined_table, invalid_schema_name
         Err(error) if matches!(error.code(), Some("42P01" | "3F000")) => {
             session
                 .run("ROLLBACK", "giving up locks")
                 .await
                 .map_err(|error| refusal_of(&error))?;
-            Ok(false)
+            Ok(Some(crate::db::error_chain(&error)))
         }
         Err(error) => Err(refusal_of(&error)),
     }

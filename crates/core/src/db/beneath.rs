@@ -1,0 +1,64 @@
+//! The servers that a master hands statements on to, asked beside it: a statement that waits for a segment that hangs looks,
+//! from the master, like one that works.
+//!
+//! Only a segment that takes a connection and then says nothing at all counts as silent. One that refuses, or that cannot be
+//! found, is left to the master, whose own dispatcher notices that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use super::connect::{ConnectSpec, connect};
+
+/// Segments asked at the same time.
+const AT_ONCE: usize = 64;
+
+/// All segments of a cluster; sessions on its master share one.
+#[derive(Debug, Default)]
+pub struct Beneath {
+    segments: Vec<ConnectSpec>,
+    /// When they were asked last, and which of them was silent.
+    last: Mutex<Option<(Instant, Option<String>)>>,
+}
+
+impl Beneath {
+    pub fn new(segments: Vec<ConnectSpec>) -> Arc<Beneath> {
+        Arc::new(Beneath {
+            segments,
+            last: Mutex::default(),
+        })
+    }
+
+    /// A segment that gives no sign of life within `limit`. Sessions that wait at the same time ask once.
+    pub(super) async fn silent(&self, limit: Duration, every: Duration) -> Option<String> {
+        let mut last = self.last.lock().await;
+        if let Some((at, found)) = &*last
+            && at.elapsed() < every
+        {
+            return found.clone();
+        }
+        let asked = stream::iter(&self.segments).map(|spec| async move {
+            let host = spec.hosts.first()?;
+            // Its own limit must not be the shorter one: then its failure would look like an answer.
+            let answer = tokio::time::timeout(limit, connect(spec, host, 2 * limit)).await;
+            match answer {
+                Err(_) => Some(spec.whom.clone()),
+                Ok(Ok(wire)) => {
+                    wire.driver.abort();
+                    None
+                }
+                Ok(Err(_)) => None,
+            }
+        });
+        let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
+        let mut found = None;
+        while let Some(one) = asked.next().await {
+            found = found.or(one);
+        }
+        *last = Some((Instant::now(), found.clone()));
+        found
+    }
+}
