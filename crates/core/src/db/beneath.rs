@@ -40,12 +40,12 @@ impl Beneath {
         {
             return found.clone();
         }
-        let asked = stream::iter(&self.segments).map(|spec| async move {
+        let asked = stream::iter(self.segments.clone()).map(|spec: ConnectSpec| async move {
             let host = spec.hosts.first()?;
             // Its own limit must not be the shorter one: then its failure would look like an answer.
-            let answer = tokio::time::timeout(limit, connect(spec, host, 2 * limit)).await;
+            let answer = tokio::time::timeout(limit, connect(&spec, host, 2 * limit)).await;
             match answer {
-                Err(_) => Some(spec.whom.clone()),
+                Err(_) => Some(spec.whom),
                 Ok(Ok(wire)) => {
                     wire.driver.abort();
                     None
