@@ -515,18 +515,6 @@ fn every_check_speaks_the_words_of_the_original() {
             "--cleanup-total -1 is not a number of dump directories",
         ),
         (
-            "--exclude-database",
-            "-x d --exclude-database e",
-            EX,
-            "--exclude-database can only be selected with --all-databases option",
-        ),
-        (
-            "--through-master",
-            "-x d --through-master",
-            EX,
-            "Must supply -u <directory> with --through-master option: the files go there, on this machine",
-        ),
-        (
             "--dry-run",
             "-x d -c --dry-run",
             EX,

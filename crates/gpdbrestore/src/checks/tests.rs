@@ -52,12 +52,6 @@ fn every_check_speaks_the_words_of_the_original() {
             F,
             "the data directory \"/no/such/directory\" cannot be read: No such file or directory (os error 2)",
         ),
-        (
-            "--through-master",
-            "-t 1 --through-master",
-            F,
-            "Must supply -u <directory> with --through-master: the set lies there, on this machine",
-        ),
         ("1", "-a", A, "Must supply one of -t, -b, -R, or -s."),
         ("2", "-t 1 -s d", A, "Only supply one of -t, -b, -R, or -s."),
         ("3", "-s d -L", A, "Need to supply -t <timestamp> for -L option"),

@@ -42,6 +42,7 @@ const TESTED: &[(&str, &str)] = &[
     ("--stop-on-error", "restore_errors::tables_that_were_refused_are_listed_for_a_second_try"),
     ("--jobs", "restore_errors::indexes_are_made_at_the_same_time_as_far_as_asked"),
     ("--through-master", "through_master::a_cluster_is_saved_and_filled_through_its_master_alone"),
+    ("--resume", "resume::whole_tables_stay_and_all_others_are_loaded_again"),
     ("--dry-run", "restore_extras::a_dry_run_says_all_and_changes_nothing"),
     ("-d", "restore_options::reports_go_where_they_are_wanted_and_the_data_directory_can_be_named"),
     ("-B", "restore_options::reports_go_where_they_are_wanted_and_the_data_directory_can_be_named"),
