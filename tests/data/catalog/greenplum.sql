@@ -45,6 +45,13 @@ CREATE TABLE pg_catalog.pg_stat_last_operation (classid oid NOT NULL, objid oid 
 
 GRANT SELECT ON pg_catalog.pg_stat_last_operation TO PUBLIC;
 
+-- Rights that the server came with: pg_dump does not tell them.
+
+INSERT INTO pg_catalog.pg_init_privs
+  SELECT oid, 'pg_catalog.pg_class'::regclass, 0, 'i', relacl FROM pg_catalog.pg_class
+  WHERE relnamespace = 'pg_catalog'::regnamespace AND relname IN
+    ('gp_segment_configuration', 'gp_distribution_policy', 'pg_appendonly', 'pg_stat_last_operation');
+
 CREATE FUNCTION pg_catalog.testkit_note_operation(relation oid, action name, subtype text) RETURNS void
   LANGUAGE sql SECURITY DEFINER AS $$
   INSERT INTO pg_catalog.pg_stat_last_operation
