@@ -60,44 +60,18 @@ pub enum Failure<E> {
     Snapshots(E),
 }
 
+/// Whether `pg_class` is locked too, so that no table comes or goes while the snapshots are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Catalog {
+    Locked,
+    /// For a role that may lock no catalog: tables may come and go, and are looked at again afterwards.
+    Open,
+}
+
 /// Takes the lock, runs `open_snapshots`, releases. `barrier` is a session of its own on the master.
 ///
 /// `open_snapshots` is run exactly once: under the lock, or without it when the lock cannot be had; it has its own limits.
 pub async fn take<E, F>(
-    barrier: &Session,
-    dialect: &Dialect,
-    tables: &[QualifiedName],
-    limits: CutLimits,
-    open_snapshots: F,
-) -> Result<Consistency, Failure<E>>
-where
-    F: AsyncFnOnce() -> Result<(), E>,
-{
-    take_under(barrier, dialect, (tables, Catalog::Locked), limits, open_snapshots).await
-}
-
-/// The same for a role that may lock no catalog: tables may come and go, and are looked at again afterwards.
-pub async fn take_without_catalog<E, F>(
-    barrier: &Session,
-    dialect: &Dialect,
-    tables: &[QualifiedName],
-    limits: CutLimits,
-    open_snapshots: F,
-) -> Result<Consistency, Failure<E>>
-where
-    F: AsyncFnOnce() -> Result<(), E>,
-{
-    take_under(barrier, dialect, (tables, Catalog::Open), limits, open_snapshots).await
-}
-
-/// Whether `pg_class` is locked too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Catalog {
-    Locked,
-    Open,
-}
-
-async fn take_under<E, F>(
     barrier: &Session,
     dialect: &Dialect,
     (tables, catalog): (&[QualifiedName], Catalog),

@@ -235,13 +235,19 @@ async fn take_cut_of_segments(
     let dialect = &context.surroundings.dialect;
     let mut pg_dump = None;
     let limits = CutLimits::new(context.request.cut_timeout, tables);
-    let consistency = cut::take(&sessions.barrier, dialect, tables.names, limits, async || {
-        // The master first: should there be no one cut, then what the master shows is on all segments by the time
-        // they take theirs, and the states of tables never tell more than the rows that are copied.
-        pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
-        fleet.open_snapshots(None).await;
-        Ok::<(), Refusal>(())
-    })
+    let consistency = cut::take(
+        &sessions.barrier,
+        dialect,
+        (tables.names, cut::Catalog::Locked),
+        limits,
+        async || {
+            // The master first: should there be no one cut, then what the master shows is on all segments by the time
+            // they take theirs, and the states of tables never tell more than the rows that are copied.
+            pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+            fleet.open_snapshots(None).await;
+            Ok::<(), Refusal>(())
+        },
+    )
     .await
     .map_err(|failure| match failure {
         cut::Failure::Lock(error) => refusal_of(&error),

@@ -99,12 +99,18 @@ pub(super) async fn open_snapshots(
     }
     let mut pg_dump = None;
     let limits = CutLimits::new(context.request.cut_timeout, tables);
-    let cut = cut::take_without_catalog(&sessions.barrier, dialect, tables.names, limits, async || {
-        pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
-        external::open_snapshots(sessions, dialect, None).await?;
-        fleet.open_snapshots(None).await;
-        Ok::<(), Refusal>(())
-    })
+    let cut = cut::take(
+        &sessions.barrier,
+        dialect,
+        (tables.names, cut::Catalog::Open),
+        limits,
+        async || {
+            pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
+            external::open_snapshots(sessions, dialect, None).await?;
+            fleet.open_snapshots(None).await;
+            Ok::<(), Refusal>(())
+        },
+    )
     .await;
     let consistency = match cut {
         Ok(consistency) => consistency,
