@@ -53,8 +53,7 @@ impl Dice {
                 let piece: &str = self.pick::<&str>(&PIECES);
                 name.push_str(piece);
             }
-            // In the comments of pg_dump a schema of that name is none: such tables are not found by -T and -S yet.
-            if name != "-" && known.insert(name.clone()) {
+            if known.insert(name.clone()) {
                 return name;
             }
         }

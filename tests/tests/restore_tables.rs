@@ -109,6 +109,41 @@ fn a_table_goes_into_an_empty_database_with_what_it_needs() {
 }
 
 #[test]
+fn a_schema_called_as_the_mark_for_none_is_found() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.sql("postgres", "CREATE DATABASE demo");
+    cluster.sql(
+        DEMO,
+        "CREATE ROLE \"-\"; CREATE SCHEMA \"-\"; COMMENT ON SCHEMA \"-\" IS 'a dash'; \
+         CREATE TABLE \"-\".t (id serial PRIMARY KEY, b text); CREATE INDEX ON \"-\".t (b); CREATE TABLE \"-\".\"-\" (a int); \
+         COMMENT ON TABLE \"-\".t IS 'its comment'; GRANT SELECT ON \"-\".t TO \"-\"; CREATE TABLE public.t (a int)",
+    );
+    for content in 0..2 {
+        let fill = format!("INSERT INTO \"-\".t SELECT i, 'x' FROM generate_series({content}1, {content}9) i");
+        cluster.segment_sql(content, DEMO, &fill);
+    }
+    let before = Snapshot::take(&cluster, DEMO);
+    let key = dump(&cluster, &[]);
+    let only = dump(&cluster, &["-t", "-.t", "--prefix", "only"]);
+    cluster.sql(DEMO, "DROP TABLE \"-\".t");
+    restore(&cluster, &key, &["-T", "-.t"]);
+    assert_same(&before.gathered(), &Snapshot::take(&cluster, DEMO).gathered());
+    cluster.sql(DEMO, "DROP SCHEMA \"-\" CASCADE");
+    restore(&cluster, &key, &["-S", "-"]);
+    assert_same(&before.gathered(), &Snapshot::take(&cluster, DEMO).gathered());
+    restore(&cluster, &only, &["--prefix", "only", "--redirect", OTHER]);
+    assert_eq!(count(&cluster, OTHER, "\"-\".t"), 18);
+    cluster.sql(OTHER, "CREATE SCHEMA moved");
+    restore(
+        &cluster,
+        &key,
+        &["--redirect", OTHER, "-T", "\"-\".\"t\"", "--change-schema", "moved"],
+    );
+    assert_eq!(count(&cluster, OTHER, "moved.t"), 18);
+    refused(&cluster, &key, &["-T", "-.no"], "not found in backup");
+}
+
+#[test]
 fn the_lines_are_those_of_the_originals() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.sql("postgres", "CREATE DATABASE demo");

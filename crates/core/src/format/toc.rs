@@ -16,6 +16,7 @@
 //! Reads the plain text of pg_dump (8.3 to 18, Greenplum 4.3 to 7) and of gp_dump. The text is cut into statements first, so
 //! that lines which only look like a header, in function bodies, comments or rows, are not taken for one.
 
+mod dash;
 mod header;
 mod kind;
 
@@ -361,10 +362,11 @@ impl Scan<'_> {
         }
         let real = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         let some = |name: &[u8]| (name != b"-" && !name.is_empty()).then(|| real(name));
+        let in_dash = header.schema == b"-" && dash::is_schema(&header.kind, body, search_path);
         self.toc.entries.push(Entry {
             kind: header.kind,
             name: real(header.name),
-            schema: some(header.schema),
+            schema: some(header.schema).or_else(|| in_dash.then(|| "-".to_owned())),
             owner: some(header.owner),
             tablespace: header.tablespace.map(real),
             is_data: header.is_data,

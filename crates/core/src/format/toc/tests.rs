@@ -152,3 +152,63 @@ fn verbose_headers_and_unknown_kinds_are_entries() {
     assert_eq!(toc.entries[0].kind, EntryKind::Other("NEW KIND".to_owned()));
     assert_eq!(toc.entries[0].schema, None);
 }
+
+#[test]
+fn a_schema_whose_name_is_the_mark_for_none_is_told_from_none() {
+    let entries = [
+        // What is said, the header, whether it lies in "-": behind SET search_path = "-", and under none with names in full.
+        ("CREATE SCHEMA \"-\";", "-; Type: SCHEMA", false),
+        ("CREATE TABLE @t (a integer);", "t; Type: TABLE", true),
+        (
+            "CREATE FUNCTION @f() RETURNS integer AS $$ SELECT 1 $$ LANGUAGE sql;",
+            "f(); Type: FUNCTION",
+            true,
+        ),
+        ("COPY @t (a) FROM stdin;\n1\n\\.", "t; Type: TABLE DATA", true),
+        (
+            "SELECT pg_catalog.setval('@t_seq', 7, true);",
+            "t_seq; Type: SEQUENCE SET",
+            true,
+        ),
+        ("GRANT SELECT(a) ON TABLE @t TO joe;", "t; Type: ACL", true),
+        ("GRANT ALL ON SCHEMA \"-\" TO joe;", "-; Type: ACL", false),
+        ("GRANT ALL ON FOREIGN SERVER \"-\" TO joe;", "-; Type: ACL", false),
+        ("GRANT USAGE ON PROTOCOL \"-\" TO joe;", "-; Type: ACL", false),
+        ("COMMENT ON TABLE @t IS 'x';", "TABLE t; Type: COMMENT", true),
+        ("COMMENT ON SCHEMA \"-\" IS 'x';", "SCHEMA -; Type: COMMENT", false),
+        ("COMMENT ON DATABASE \"-\" IS 'x';", "-; Type: COMMENT", false),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE o IN SCHEMA \"-\" GRANT ALL ON TABLES TO joe;",
+            "x; Type: DEFAULT ACL",
+            true,
+        ),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE \"-\" GRANT ALL ON TABLES TO joe;",
+            "x; Type: DEFAULT ACL",
+            false,
+        ),
+        (
+            "CREATE CAST (\"-\".c AS integer) WITHOUT FUNCTION;",
+            "CAST (\"-\".c AS integer); Type: CAST",
+            false,
+        ),
+        (
+            "CREATE TRUSTED PROTOCOL p (readfunc = '@f');",
+            "p; Type: PROTOCOL",
+            false,
+        ),
+        ("CREATE INDEX i ON @t USING btree (a);", "i; Type: INDEX", true),
+    ];
+    for (path, schema) in [("SET search_path = \"-\", pg_catalog;\n\n", ""), ("", "\"-\".")] {
+        for (statement, header, lies_in_it) in &entries {
+            let statement = statement.replace('@', schema);
+            let text = format!("{path}--\n-- Name: {header}; Schema: -; Owner: o\n--\n\n{statement}\n\n");
+            let toc = Toc::scan(text.as_bytes()).unwrap();
+            let expected = lies_in_it.then_some("-");
+            assert_eq!(toc.entries[0].schema.as_deref(), expected, "{text}");
+        }
+    }
+    // Nothing says that it is one: another schema leads the path.
+    let text = "SET search_path = a, \"-\";\n\n--\n-- Name: t; Type: TABLE; Schema: -; Owner: o\n--\n\nCREATE TABLE t (a integer);\n\n";
+    assert_eq!(Toc::scan(text.as_bytes()).unwrap().entries[0].schema, None);
+}
