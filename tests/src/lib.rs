@@ -5,8 +5,11 @@
     reason = "a test that cannot look at its surroundings has to fail, and at once"
 )]
 
+pub mod buckets;
+pub mod certificates;
 pub mod faults;
 pub mod readers;
+pub mod traces;
 
 use std::fs;
 use std::path::{Path, PathBuf};

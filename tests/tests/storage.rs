@@ -1,47 +1,18 @@
 //! Sets in a bucket: a real S3 protocol over HTTP, with signatures, and with everything that goes wrong on the way.
+//!
+//! `gpdump_tests::buckets` gives `--storage` and `--storage-endpoint` to every program here.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_testkit::object_server::{Fault, FaultKind, KEY_ID, ObjectServer, SECRET};
-use gpdump_testkit::{Cluster, ClusterSpec, Finished, Plain, Program};
+use gpdump_testkit::{Cluster, ClusterSpec, Plain, Program};
+use gpdump_tests::buckets::{dump, names, program, restore};
+use gpdump_tests::certificates;
+use gpdump_tests::traces::Traces;
 use gpdump_tests::{DEMO, dump_files, spoil, within};
-
-/// Small parts: the test database shall need several.
-const PART_BYTES: &str = "2000";
-
-/// The program with a bucket.
-fn program(name: &str, cluster: &Cluster, server: &ObjectServer, args: &[&str]) -> Program {
-    let (url, endpoint) = (ObjectServer::url("cluster"), server.endpoint());
-    let storage = ["--storage", &url, "--storage-endpoint", &endpoint].map(str::to_owned);
-    let mut program = Program::new(name, cluster)
-        .args(args.iter().map(|word| (*word).to_owned()).chain(storage))
-        .env("GPDUMP_STORAGE_PART_BYTES", PART_BYTES);
-    for (name, value) in ObjectServer::environment() {
-        program = program.env(name, value);
-    }
-    program
-}
-
-fn dump(cluster: &Cluster, server: &ObjectServer, more: &[&str]) -> String {
-    let args: Vec<&str> = ["-a", "-x", DEMO].iter().chain(more).copied().collect();
-    program("gpcrondump", cluster, server, &args)
-        .run()
-        .expect_status(0)
-        .timestamp_key()
-}
-
-fn restore(cluster: &Cluster, server: &ObjectServer, key: &str, more: &[&str]) -> Finished {
-    let args: Vec<&str> = ["-a", "-t", key].iter().chain(more).copied().collect();
-    program("gpdbrestore", cluster, server, &args).run()
-}
-
-fn names(server: &ObjectServer) -> Vec<String> {
-    server.objects().into_iter().map(|(key, _)| key).collect()
-}
 
 #[test]
 fn a_set_in_a_bucket_is_listed_verified_and_restored_whole_and_by_table() {
@@ -212,163 +183,6 @@ fn a_table_costs_a_table() {
 }
 
 #[test]
-fn a_fault_at_any_request_ends_well_or_says_so_and_never_looks_whole() {
-    let cluster = Plain::start();
-    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
-    cluster.sql(
-        DEMO,
-        "CREATE TABLE t AS SELECT n, md5(n::text) AS t FROM generate_series(1, 400) n; CREATE INDEX ON t (n)",
-    );
-    let before = Snapshot::take(&cluster, DEMO);
-    let server = ObjectServer::start();
-    // Short limits: a hanging server is given up after the second, a broken one after the first.
-    let short = ["--connect-timeout", "2", "--silence-timeout", "3", "-H"];
-    let dump = |more: &[&str]| {
-        let args: Vec<&str> = ["-a", "-x", DEMO].iter().chain(&short).chain(more).copied().collect();
-        program("gpcrondump", &cluster, &server, &args).run()
-    };
-    let empty = || names(&server).iter().for_each(|name| server.set(name, None));
-    server.fail(&[]);
-    let key = dump(&[]).expect_status(0).timestamp_key();
-    let requests = server.count();
-    server.fail(&[]);
-    restore(&cluster, &server, &key, &["-e"]).expect_status(0);
-    let of_restore = server.count();
-    eprintln!("{requests} requests of a dump, {of_restore} of a restore");
-    let whole = server.objects();
-
-    let all = std::env::var("GPDUMP_STORAGE_FAULTS").is_ok_and(|word| word == "all");
-    let mut tried = 0;
-    // Every request fails once, with the kinds in turn: all of them in a run that is asked for everything.
-    for at in 1..=requests {
-        for (number, kind) in FaultKind::PASSING.into_iter().enumerate() {
-            let is_turn = at % FaultKind::PASSING.len() == number;
-            // One hang takes seconds.
-            if !(all || is_turn && kind != FaultKind::Hang && at % 3 == 0) {
-                continue;
-            }
-            empty();
-            server.fail(&[Fault::once(at, kind)]);
-            let dumped = dump(&[]);
-            server.fail(&[]);
-            tried += 1;
-            check_dump(
-                &cluster,
-                &server,
-                &before,
-                &dumped,
-                &format!("{kind:?} at request {at} of a dump"),
-                true,
-            );
-        }
-    }
-    // From some request on nothing works any more.
-    for at in (1..=requests).step_by(if all { 1 } else { requests / 4 }) {
-        for kind in [FaultKind::Denied, FaultKind::Reset] {
-            empty();
-            server.fail(&[Fault::from(at, kind)]);
-            let dumped = dump(&[]);
-            server.fail(&[]);
-            tried += 1;
-            check_dump(
-                &cluster,
-                &server,
-                &before,
-                &dumped,
-                &format!("{kind:?} from request {at} of a dump on"),
-                false,
-            );
-        }
-    }
-    empty();
-    for (name, bytes) in &whole {
-        server.set(name, Some(bytes.to_vec()));
-    }
-    let restore = |more: &[&str]| {
-        let args: Vec<&str> = ["-a", "-e", "-t", &key]
-            .iter()
-            .chain(&short[..4])
-            .chain(more)
-            .copied()
-            .collect();
-        program("gpdbrestore", &cluster, &server, &args).run()
-    };
-    for at in 1..=of_restore {
-        for (number, kind) in FaultKind::PASSING.into_iter().enumerate() {
-            if !(all || at % FaultKind::PASSING.len() == number && kind != FaultKind::Hang && at % 2 == 0) {
-                continue;
-            }
-            server.fail(&[Fault::once(at, kind)]);
-            let restored = restore(&[]);
-            server.fail(&[]);
-            tried += 1;
-            let what = format!("{kind:?} at request {at} of a restore");
-            check_restore(&cluster, &before, &restored, &what, true);
-        }
-    }
-    for at in (1..=of_restore).step_by(if all { 1 } else { of_restore / 3 }) {
-        server.fail(&[Fault::from(at, FaultKind::Denied)]);
-        let restored = restore(&[]);
-        server.fail(&[]);
-        tried += 1;
-        check_restore(
-            &cluster,
-            &before,
-            &restored,
-            &format!("denied from request {at} of a restore on"),
-            false,
-        );
-    }
-    eprintln!("{tried} faults tried");
-}
-
-/// Either all is well and the set restores, or the status is 2 and no set looks whole.
-#[track_caller]
-fn check_dump(
-    cluster: &Cluster,
-    server: &ObjectServer,
-    before: &Snapshot,
-    dumped: &Finished,
-    what: &str,
-    must_do: bool,
-) {
-    let said = format!("{what}\n{}\n{}", dumped.stdout, dumped.stderr);
-    let has_manifest = names(server).iter().any(|name| name.ends_with("_manifest.json"));
-    match dumped.status {
-        Some(0) => {
-            let key = dumped.timestamp_key();
-            restore(cluster, server, &key, &["--verify"]).expect_status(0);
-            restore(cluster, server, &key, &["-e"]).expect_status(0);
-            assert_same(before, &Snapshot::take(cluster, DEMO));
-            assert_eq!(server.open_uploads(), [] as [String; 0], "{said}");
-        }
-        Some(2) if !must_do => {
-            assert!(!has_manifest, "a set looks whole: {said}");
-            assert!(
-                dumped.stdout.contains("rror") || dumped.stdout.contains("failed"),
-                "no sentence: {said}"
-            );
-        }
-        _ => panic!("{said}"),
-    }
-}
-
-#[track_caller]
-fn check_restore(cluster: &Cluster, before: &Snapshot, restored: &Finished, what: &str, must_do: bool) {
-    let said = format!("{what}\n{}\n{}", restored.stdout, restored.stderr);
-    match restored.status {
-        Some(0) => assert_same(before, &Snapshot::take(cluster, DEMO)),
-        Some(2) if !must_do => {
-            assert!(
-                restored.stdout.contains("rror") || restored.stdout.contains("failed"),
-                "no sentence: {said}"
-            );
-        }
-        _ => panic!("{said}"),
-    }
-}
-
-#[test]
 fn a_killed_run_leaves_no_set_and_its_uploads_go_with_the_next() {
     let cluster = Plain::start();
     cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
@@ -433,11 +247,10 @@ fn secrets_are_nowhere_to_be_read() {
     let cluster = Cluster::start(ClusterSpec::segments(1));
     cluster.load_warehouse(DEMO);
     let server = ObjectServer::start();
-    let mut said = String::new();
+    let mut traces = Traces::default();
     let mut run = |name: &str, args: &[&str], status: i32| {
         let end = program(name, &cluster, &server, args).run().expect_status(status);
-        said.push_str(&end.stdout);
-        said.push_str(&end.stderr);
+        traces.said(&end);
         end
     };
     // As much as can be said: verbose, as JSON, with every library's events in the log.
@@ -456,8 +269,7 @@ fn secrets_are_nowhere_to_be_read() {
         .run()
         .expect_status(2);
     assert!(wrong.stdout.contains("SignatureDoesNotMatch"), "{}", wrong.stdout);
-    said.push_str(&wrong.stdout);
-    said.push_str(&wrong.stderr);
+    traces.said(&wrong);
 
     // From a file, that others may not read.
     let file = cluster.home().join("storage credentials");
@@ -478,40 +290,70 @@ fn secrets_are_nowhere_to_be_read() {
         .env("AWS_SECRET_ACCESS_KEY", "")
         .run()
     };
-    said.push_str(&of_file(0o640).expect_status(2).stdout);
-    assert!(said.contains("others than its owner"));
-    said.push_str(&of_file(0o600).expect_status(0).stdout);
+    let refused = of_file(0o640).expect_status(2);
+    assert!(refused.stdout.contains("others than its owner"), "{}", refused.stdout);
+    traces.said(&refused);
+    traces.said(&of_file(0o600).expect_status(0));
     fs::remove_file(&file).unwrap();
 
-    let history = cluster.sql(DEMO, "SELECT h::text FROM public.gpcrondump_history h");
-    let activity = cluster.sql(DEMO, "SELECT coalesce(query, '') FROM pg_stat_activity");
-    said.push_str(&format!("{history:?} {activity:?}"));
-    let mut written: Vec<(String, Vec<u8>)> = vec![("what was said".to_owned(), said.into_bytes())];
-    for (name, bytes) in server.objects() {
-        written.push((name, bytes.to_vec()));
-    }
-    collect(cluster.home(), &mut written);
-    for instance in std::iter::once(cluster.master()).chain(cluster.segments()) {
-        collect(&instance.data_dir.join("log"), &mut written);
-        collect(&instance.data_dir.join("db_dumps"), &mut written);
-    }
-    assert!(
-        written.iter().any(|(name, _)| name.contains("gpcrondump_")),
-        "the log was looked at"
-    );
-    for (name, bytes) in &written {
-        let has = |secret: &str| bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
-        assert!(!has(SECRET), "{name} holds the secret");
-    }
+    traces.of(&cluster, &[DEMO]);
+    traces.stored(&server);
+    traces.assert_without(&[SECRET]);
 }
 
-fn collect(directory: &Path, found: &mut Vec<(String, Vec<u8>)>) {
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            collect(&path, found);
-        } else if let Ok(bytes) = fs::read(&path) {
-            found.push((path.display().to_string(), bytes));
-        }
+#[test]
+fn behind_tls_the_certificate_of_the_storage_must_be_trusted() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
+    cluster.sql(DEMO, "CREATE TABLE t (a int, b text)");
+    for segment in 0..2 {
+        cluster.segment_sql(
+            segment,
+            DEMO,
+            "INSERT INTO t SELECT n, 'row ' || n FROM generate_series(1, 500) n",
+        );
     }
+    let before = Snapshot::take(&cluster, DEMO);
+    let directory = tempfile::tempdir().unwrap();
+    certificates::make(directory.path(), "DNS:cold-copies.localhost,DNS:localhost");
+    let file = |name: &str| directory.path().join(name);
+    let server = ObjectServer::start_with_tls(&file("server.crt"), &file("server.key"));
+    let dump_with = |bundle: &str| {
+        program("gpcrondump", &cluster, &server, &["-a", "-x", DEMO])
+            .env("AWS_CA_BUNDLE", file(bundle))
+            .run()
+    };
+    // One that nobody has heard of; one that is none; and one that is of somebody else. None is tried for a minute.
+    let began = Instant::now();
+    let unknown = program("gpcrondump", &cluster, &server, &["-a", "-x", DEMO])
+        .env("SSL_CERT_FILE", file("stranger.crt"))
+        .run()
+        .expect_status(2);
+    let stranger = dump_with("stranger.crt").expect_status(2);
+    for refused in [&unknown, &stranger] {
+        let line = refused.stdout.lines().find(|line| line.contains("is not trusted"));
+        let line = line.unwrap_or_else(|| panic!("{}", refused.stdout));
+        assert!(
+            line.contains("the certificate of the storage is not trusted: ") && line.contains("AWS_CA_BUNDLE"),
+            "{line}"
+        );
+    }
+    let none = dump_with("server.key").expect_status(2);
+    assert!(none.stdout.contains("there is no certificate in it"), "{}", none.stdout);
+    assert!(began.elapsed() < Duration::from_secs(50), "{:?}", began.elapsed());
+    assert_eq!(names(&server), [] as [String; 0]);
+
+    // The authority reaches the workers with the account. A file of the account may name it too.
+    let key = dump_with("ca.crt").expect_status(0).timestamp_key();
+    cluster.sql(DEMO, "DROP TABLE t");
+    let account = cluster.home().join("account");
+    let lines = format!(
+        "access_key_id = {KEY_ID}\nsecret_access_key = {SECRET}\nca_bundle = {}\n",
+        file("ca.crt").display()
+    );
+    fs::write(&account, lines).unwrap();
+    fs::set_permissions(&account, fs::Permissions::from_mode(0o600)).unwrap();
+    let account = ["-e", "--storage-credentials", account.to_str().unwrap()];
+    restore(&cluster, &server, &key, &account).expect_status(0);
+    assert_same(&before, &Snapshot::take(&cluster, DEMO));
 }

@@ -6,8 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Barrier};
 
 use gpdump_testkit::compare::{Snapshot, assert_same};
+use gpdump_testkit::object_server::{ObjectServer, SECRET};
 use gpdump_testkit::{Cluster, ClusterSpec, Plain, Program};
-use gpdump_tests::{DEMO, restore, spoil};
+use gpdump_tests::traces::Traces;
+use gpdump_tests::{DEMO, buckets, restore, spoil};
 use serde_json::Value;
 
 const READER: &str = "saver";
@@ -362,4 +364,89 @@ fn a_set_of_segments_goes_through_the_master_alone() {
     let after = Snapshot::take(&cluster, DEMO).gathered();
     assert_eq!(after.row_count(), 3001);
     assert_same(&before, &after);
+}
+
+/// The managed warehouse that people have: one SQL address, a bucket, and nothing on any host.
+#[test]
+fn one_address_and_a_bucket_are_all_that_a_managed_server_needs() {
+    const PASSWORD: &str = "pa55w0rd-of-the-tenant";
+    let (server, bucket) = (Plain::start(), ObjectServer::start());
+    server.sql(
+        "postgres",
+        &format!("CREATE ROLE tenant LOGIN CREATEDB PASSWORD '{PASSWORD}'"),
+    );
+    server.sql("postgres", "CREATE DATABASE app OWNER tenant TEMPLATE template0");
+    server.sql("template1", "REVOKE CONNECT ON DATABASE template1 FROM PUBLIC");
+    server.sql("app", &format!("SET ROLE tenant; {OWN_SCHEMA}"));
+    server.sql("app", "ALTER SCHEMA public OWNER TO tenant");
+    let before = Snapshot::take(&server, "app");
+    assert!(before.row_count() > 1000, "rows to lose");
+    let mut traces = Traces::default();
+    let mut run = |name: &str, args: &[&str], status: i32| {
+        let args: Vec<&str> = args.iter().copied().chain(["-a", "-v"]).collect();
+        let end = buckets::program(name, &server, &bucket, &args)
+            .env("PGUSER", "tenant")
+            .env("PGPASSWORD", PASSWORD)
+            .env("MASTER_DATA_DIRECTORY", "")
+            .env("GPHOME", "")
+            .env("GPDUMP_SSH", "/bin/false")
+            .run()
+            .expect_status(status);
+        traces.said(&end);
+        end
+    };
+    let full = run("gpcrondump", &["--through-master", "-x", "app", "--jobs", "3"], 0).timestamp_key();
+    server.sql(
+        "app",
+        "SET ROLE tenant; INSERT INTO app.event VALUES ('2024-05-05', 'late')",
+    );
+    let late = Snapshot::take(&server, "app");
+    let increment = ["--through-master", "-x", "app", "--incremental", "--json"];
+    let told: Value = serde_json::from_str(&run("gpcrondump", &increment, 0).stdout).expect("JSON");
+    let increment = told["databases"][0]["key"].as_str().expect("its key").to_owned();
+    let listed = run("gpcrondump", &["--list-backups"], 0).stdout;
+    assert!(listed.contains(&full) && listed.contains(&increment), "{listed}");
+    let verified = run("gpdbrestore", &["--through-master", "--verify", "-t", &increment], 0).stdout;
+    assert!(verified.contains("All of it can be restored: "), "{verified}");
+
+    server.sql("app", "DROP SCHEMA app CASCADE; SELECT lo_unlink(5)");
+    run("gpdbrestore", &["--through-master", "-e", "-t", &increment], 0);
+    assert_same(&late, &Snapshot::take(&server, "app"));
+    run("gpdbrestore", &["--through-master", "-e", "-t", &full, "--resume"], 2);
+    run("gpdbrestore", &["--through-master", "-e", "-t", &full], 0);
+    assert_same(&before, &Snapshot::take(&server, "app"));
+    let table = [
+        "--through-master",
+        "-s",
+        "app",
+        "-T",
+        "app.Order",
+        "-T",
+        "app.customer",
+        "--redirect",
+        "other",
+    ];
+    run("gpdbrestore", &table, 0);
+    let rows = "SELECT count(*), sum(total) FROM app.\"Order\"";
+    assert_eq!(server.sql("other", rows), server.sql("app", rows));
+
+    // An old date goes, with nothing but this.
+    let old = "cluster/db_dumps/20200101/gp_dump_20200101010101.rpt";
+    bucket.set(old, Some(b"old".to_vec()));
+    run("gpcrondump", &["--through-master", "-o"], 0);
+    let left = buckets::names(&bucket);
+    assert!(
+        !left.iter().any(|name| name == old) && left.iter().any(|name| name.contains(&full)),
+        "{left:#?}"
+    );
+    assert_eq!(bucket.open_uploads(), [] as [String; 0]);
+
+    // Nothing of a set is on the machine, and what a restore notes is beside its log.
+    assert_eq!(gpdump_tests::dump_files(&server), [] as [PathBuf; 0]);
+    let beside = std::fs::read_dir(server.home()).expect("the home is ours");
+    let beside: Vec<_> = beside.flatten().map(|entry| entry.file_name()).collect();
+    assert_eq!(beside, ["gpAdminLogs"]);
+    traces.of(&server, &["app"]);
+    traces.stored(&bucket);
+    traces.assert_without(&[SECRET, PASSWORD]);
 }

@@ -2,45 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 
 use gpdump_testkit::{Cluster, Finished, Plain, Program};
-use gpdump_tests::DEMO;
-
-#[track_caller]
-fn openssl(dir: &Path, arguments: &str) {
-    let output = Command::new("openssl")
-        .args(arguments.split(' '))
-        .current_dir(dir)
-        .output()
-        .expect("openssl is installed with the server");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// An authority, its certificate for 127.0.0.1 and one for a user, and an authority that knows neither.
-fn make_certificates(dir: &Path, user: &str) {
-    for name in ["ca", "stranger"] {
-        openssl(
-            dir,
-            &format!("req -x509 -newkey ed25519 -nodes -keyout {name}.key -out {name}.crt -subj /CN={name} -days 2"),
-        );
-    }
-    fs::write(dir.join("server.ext"), "subjectAltName=IP:127.0.0.1\n").unwrap();
-    fs::write(dir.join("user.ext"), "extendedKeyUsage=clientAuth\n").unwrap();
-    for (name, subject) in [("server", "server"), ("user", user)] {
-        openssl(
-            dir,
-            &format!("req -new -newkey ed25519 -nodes -keyout {name}.key -out {name}.csr -subj /CN={subject}"),
-        );
-        openssl(
-            dir,
-            &format!(
-                "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out {name}.crt -days 2 -extfile {name}.ext"
-            ),
-        );
-    }
-}
+use gpdump_tests::{DEMO, certificates};
 
 struct Site {
     server: Cluster,
@@ -53,7 +18,8 @@ impl Site {
         let certificates = server.home().join("certificates");
         fs::create_dir(&certificates).unwrap();
         let user = server.sql("postgres", "SELECT current_user")[0][0].clone().unwrap();
-        make_certificates(&certificates, &user);
+        certificates::make(&certificates, "IP:127.0.0.1");
+        certificates::sign(&certificates, "user", &user, "extendedKeyUsage=clientAuth");
         let site = Site { server, certificates };
         let into = site.server.master_data_dir();
         for name in ["server.crt", "server.key", "ca.crt"] {

@@ -9,6 +9,7 @@ use gpdump_core::cli::checks::{Asked, Check, Finding, ask, failed};
 use gpdump_core::cli::external::external_companion;
 use gpdump_core::cli::optparse::{python_int, python_list, python_repr};
 use gpdump_core::cli::program::bad_limit;
+use gpdump_core::cli::storage;
 use gpdump_core::plan::chores::AskedDate;
 
 const INCREMENTAL: &[&str] = &["--incremental"];
@@ -16,8 +17,6 @@ const TABLE_FILES: &[&str] = &["--table-file", "--exclude-table-file"];
 const TABLES: &[&str] = &["-t", "-T"];
 const CLEANUP: &[&str] = &["-c", "-o"];
 const NETBACKUP: &[&str] = &["--netbackup-service-host", "--netbackup-policy", "--netbackup-schedule"];
-
-const STORAGE: [&str; 3] = ["--storage-credentials", "--storage-endpoint", "--storage-path-style"];
 
 /// Schemas that belong to the server and are never dumped by name.
 const CATALOG_SCHEMAS: [&str; 6] = [
@@ -112,7 +111,7 @@ pub static CHECKS: &[Check] = &[
     failed("--storage", &[&["--storage"], &["--list-backup-files"]], "--list-backup-files can not be selected with --storage option: there are no named pipes in a bucket, and every file of a set lies in it"),
     failed("--storage", &[&["--storage"], &["-f"]], "-f can not be selected with --storage option: a bucket has no end"),
     failed("--storage", &[&["--storage"], &["--external"]], "--external can not be selected with --storage option: its rows go into a storage by themselves, and its other files where -u says"),
-    ask("--storage", storage_alone),
+    ask("--storage", |asked| storage::companion(asked.options).and_then(Finding::failed)),
     ask("--storage", odd_prefix),
     ask("Data Domain", data_domain_and_netbackup),
 ];
@@ -202,14 +201,6 @@ fn database_of_the_environment(asked: &Asked) -> Option<Finding> {
     }
 }
 
-/// What says how to reach a storage, and no storage.
-fn storage_alone(asked: &Asked) -> Option<Finding> {
-    let how = STORAGE.into_iter().find(|id| asked.options.has(id))?;
-    refuse_if(!asked.options.has("--storage"), || {
-        Finding::failed(format!("{how} can only be selected with --storage option"))
-    })
-}
-
 /// Names of files stand in URLs there.
 fn odd_prefix(asked: &Asked) -> Option<Finding> {
     let prefix = asked
@@ -273,8 +264,11 @@ fn through_master(asked: &Asked) -> Option<Finding> {
             "{option} can not be selected with --through-master option: {why}"
         ));
     }
-    refuse_if(!asked.options.has("-u"), || {
-        Finding::failed("Must supply -u <directory> with --through-master option: the files go there, on this machine")
+    refuse_if(!is_given(asked, &["-u", "--storage"]), || {
+        Finding::failed(
+            "Must supply -u <directory> or --storage <URL> with --through-master option: the files go into that directory \
+             of this machine, or into that bucket",
+        )
     })
 }
 

@@ -81,7 +81,11 @@ fn work(begun: &Begun, told: &mut DumpBody) -> anyhow::Result<Exit> {
         &begun.environment,
         cancel.clone(),
     )?;
-    let _lock = match PidLock::acquire(&request.master_data_dir, PROGRAM.name) {
+    let locked = match request.lock_word() {
+        None => PidLock::acquire(&request.master_data_dir, PROGRAM.name),
+        Some(word) => PidLock::acquire_for(&request.master_data_dir, PROGRAM.name, &word),
+    };
+    let _lock = match locked {
         Ok(lock) => lock,
         Err(held @ PidLockError::Held { .. }) => {
             tracing::error!("{held}");

@@ -1,7 +1,9 @@
 //! Every option of `gpcrondump`: those of Greenplum 5, what is left of 4.3, and ours. The help text is made from it.
 
+use gpdump_core::cli::external;
 use gpdump_core::cli::help::Page;
 use gpdump_core::cli::optparse::{OptionGroup, Origin, flag, int, list, stops, text, word};
+use gpdump_core::cli::storage;
 
 use crate::manual::MANUAL;
 
@@ -58,31 +60,6 @@ pub static GROUPS: &[OptionGroup] = &[
                 "put the files under this directory of every host instead of each server's data directory",
             ),
             text(
-                &["--storage"],
-                "URL",
-                "put the files into a bucket: s3://BUCKET/PREFIX or cos://BUCKET-APPID.cos.REGION.myqcloud.com/PREFIX; or under \
-                 file:///DIRECTORY, as -u",
-            )
-            .of(Origin::Ours),
-            text(
-                &["--storage-credentials"],
-                "FILE",
-                "read the account of the storage from FILE, which only its owner may read, instead of the environment or \
-                 the provider's own file",
-            )
-            .of(Origin::Ours),
-            text(
-                &["--storage-endpoint"],
-                "URL",
-                "server of the storage when it is not the provider's own: https://HOST[:PORT]",
-            )
-            .of(Origin::Ours),
-            flag(
-                &["--storage-path-style"],
-                "put the bucket into the path of a URL and not into the name of its host",
-            )
-            .of(Origin::Ours),
-            text(
                 &["--prefix"],
                 "TEXT",
                 "start every file name with TEXT and an underscore",
@@ -100,6 +77,7 @@ pub static GROUPS: &[OptionGroup] = &[
             flag(&["--rsyncable"], "compress so that rsync finds the unchanged parts"),
         ],
     },
+    storage::GROUP,
     OptionGroup {
         heading: "Rows straight from the segments into a storage (Greenplum)",
         options: &[
@@ -129,13 +107,7 @@ pub static GROUPS: &[OptionGroup] = &[
                 "how a row is written, text if not said",
             )
             .of(Origin::Ours),
-            text(
-                &["--external-secrets"],
-                "FILE",
-                "NAME=value lines for COS_SECRET_ID, COS_SECRET_KEY or what the protocol needs; mode 0600; without it the \
-                 variables of these names",
-            )
-            .of(Origin::Ours),
+            external::SECRETS,
             list(
                 &["--external-exclude-owner"],
                 "ROLE",

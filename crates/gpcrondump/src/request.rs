@@ -6,7 +6,7 @@ use std::time::Duration;
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::external;
 use gpdump_core::cli::optparse::{Parsed, python_int};
-use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
+use gpdump_core::cli::program::{limits, log_directory, master_data_directory, verbosity};
 use gpdump_core::cli::storage;
 use gpdump_core::format::email_file::{self, MailRule};
 use gpdump_core::format::report::BackupType;
@@ -19,6 +19,7 @@ use gpdump_core::plan::set_list::ListRequest;
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadKey, BadPrefix, Prefix, TimestampKey};
 use gpdump_core::words::layout::Compression;
+use gpdump_core::words::place::Place;
 use gpdump_core::words::refusal::Refusal;
 
 use crate::checks::{CHECKS, NOT_BUILT, unreadable};
@@ -65,6 +66,19 @@ fn required_data_directory(options: &Parsed, environment: &Environment) -> Resul
     })
 }
 
+/// The directory of the run on this machine: the master's data directory, where there need be one.
+fn own_directory(options: &Parsed, environment: &Environment) -> Result<PathBuf, Refusal> {
+    let through_master = options.has("--through-master");
+    match storage::root(options)? {
+        Some(Place::Local(root)) if through_master => Ok(root),
+        Some(Place::Stored(_)) if through_master => Ok(log_directory(options, environment)),
+        Some(Place::Local(root)) if options.has(external::EXTERNAL) => {
+            Ok(master_data_directory(options, environment).unwrap_or(root))
+        }
+        _ => required_data_directory(options, environment),
+    }
+}
+
 fn prefix(options: &Parsed) -> Result<Prefix, Refusal> {
     Prefix::from_option(options.text("--prefix").unwrap_or_default())
         .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))
@@ -82,15 +96,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<DumpRequest, Ref
         incremental_heap: options.has("--incremental-heap"),
         list_filter: options.has("--list-filter-tables"),
         list_files: options.has("--list-backup-files"),
-        master_data_dir: match options.text("-u") {
-            // There is none on this machine.
-            Some(root) if options.has("--through-master") => PathBuf::from(root),
-            // There need not be one.
-            Some(root) if options.has(external::EXTERNAL) => {
-                master_data_directory(options, environment).unwrap_or_else(|| PathBuf::from(root))
-            }
-            _ => required_data_directory(options, environment)?,
-        },
+        master_data_dir: own_directory(options, environment)?,
         backup_root: storage::root(options)?,
         prefix: prefix(options)?,
         key: key.map_err(|bad: BadKey| Refusal::failed(bad.to_string()))?,
@@ -374,6 +380,13 @@ mod tests {
             history_asked: true,
         };
         assert_eq!(through.through_master, Some(asked));
+        assert_eq!(through.lock_word(), None);
+        let stored = request("--through-master --storage s3://cold-copies/wh.1 -l /logs").unwrap();
+        assert_eq!(stored.master_data_dir, Path::new("/logs"));
+        assert_eq!(stored.lock_word().as_deref(), Some("s3_cold-copies_wh.1"));
+        assert_eq!(request("--storage s3://cold-copies").unwrap().lock_word(), None);
+        let local = request("--through-master --storage file:///backup").unwrap();
+        assert_eq!(local.master_data_dir, Path::new("/backup"));
         assert_eq!(request("-f 25").unwrap().disk_check, DiskCheck::KeepFree(25));
         assert_eq!(request("-b").unwrap().disk_check, DiskCheck::Bypassed);
     }

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use gpdump_core::cli::checks::{Asked, Check, Finding, argument, ask, failed, known};
 use gpdump_core::cli::program::bad_limit;
+use gpdump_core::cli::storage;
 use gpdump_core::words::refusal::Refusal;
 
 const NETBACKUP: &[&str] = &["--netbackup-service-host"];
@@ -53,7 +54,8 @@ pub static CHECKS: &[Check] = &[
     ask("limits", |asked| bad_limit(asked.options).map(|text| Finding::Refused(Refusal::argument(text)))),
     failed("--storage", &[&["--storage"], &["-u"]], "-u can not be selected with --storage option"),
     failed("--storage", &[&["--storage"], &["-R"]], "-R can not be selected with --storage option: the files of a bucket need not be brought from another host"),
-    ask("--storage", storage_alone),
+    failed("--storage", &[&["--storage"], &["--external"]], "--external can not be selected with --storage option: the files of a set whose rows external tables wrote lie where -u says"),
+    ask("--storage", |asked| storage::companion(asked.options).and_then(Finding::failed)),
     ask("Data Domain", data_domain_and_netbackup),
 ];
 
@@ -168,16 +170,6 @@ fn relative_directory(asked: &Asked) -> Option<Finding> {
     ))
 }
 
-/// What says how to reach a storage, and no storage.
-fn storage_alone(asked: &Asked) -> Option<Finding> {
-    let how = ["--storage-credentials", "--storage-endpoint", "--storage-path-style"];
-    let how = how.into_iter().find(|id| asked.options.has(id))?;
-    match asked.options.has("--storage") {
-        true => None,
-        false => Finding::failed(format!("{how} can only be selected with --storage option")),
-    }
-}
-
 /// What says how to restore, to a run that restores nothing.
 fn verify_and_change(asked: &Asked) -> Option<Finding> {
     const OTHERS: [&str; 9] = [
@@ -209,9 +201,10 @@ fn through_master(asked: &Asked) -> Option<Finding> {
              with -u",
         );
     }
-    if !asked.options.has("-u") {
+    if !has_any(asked, &["-u", "--storage"]) {
         return Finding::failed(
-            "Must supply -u <directory> with --through-master: the set lies there, on this machine",
+            "Must supply -u <directory> or --storage <URL> with --through-master: the set lies in that directory of this \
+             machine, or in that bucket",
         );
     }
     None

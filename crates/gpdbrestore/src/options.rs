@@ -1,7 +1,9 @@
 //! Every option of `gpdbrestore`: those of Greenplum 5 and ours. The help text is made from it.
 
+use gpdump_core::cli::external;
 use gpdump_core::cli::help::Page;
 use gpdump_core::cli::optparse::{OptionGroup, Origin, flag, int, list, stops, text, word};
+use gpdump_core::cli::storage;
 
 use crate::manual::MANUAL;
 
@@ -26,37 +28,13 @@ pub static GROUPS: &[OptionGroup] = &[
                 "under this directory of every host instead of each server's data directory",
             ),
             text(
-                &["--storage"],
-                "URL",
-                "take the files from a bucket: s3://BUCKET/PREFIX or cos://BUCKET-APPID.cos.REGION.myqcloud.com/PREFIX; or from \
-                 file:///DIRECTORY, as -u",
-            )
-            .of(Origin::Ours),
-            text(
-                &["--storage-credentials"],
-                "FILE",
-                "read the account of the storage from FILE, which only its owner may read, instead of the environment or \
-                 the provider's own file",
-            )
-            .of(Origin::Ours),
-            text(
-                &["--storage-endpoint"],
-                "URL",
-                "server of the storage when it is not the provider's own: https://HOST[:PORT]",
-            )
-            .of(Origin::Ours),
-            flag(
-                &["--storage-path-style"],
-                "put the bucket into the path of a URL and not into the name of its host",
-            )
-            .of(Origin::Ours),
-            text(
                 &["--prefix"],
                 "TEXT",
                 "its file names start with TEXT and an underscore",
             ),
         ],
     },
+    storage::GROUP,
     OptionGroup {
         heading: "Rows that external tables wrote into a storage",
         options: &[
@@ -72,13 +50,7 @@ pub static GROUPS: &[OptionGroup] = &[
                 "read them from this bucket instead of the one in the manifest",
             )
             .of(Origin::Ours),
-            text(
-                &["--external-secrets"],
-                "FILE",
-                "NAME=value lines for COS_SECRET_ID, COS_SECRET_KEY or what the protocol needs; mode 0600; without it the \
-                 variables of these names",
-            )
-            .of(Origin::Ours),
+            external::SECRETS,
         ],
     },
     OptionGroup {

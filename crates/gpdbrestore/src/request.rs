@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use gpdump_core::cli::checks::{Asked, refuse_not_built, run};
 use gpdump_core::cli::external;
 use gpdump_core::cli::optparse::Parsed;
-use gpdump_core::cli::program::{limits, master_data_directory, verbosity};
+use gpdump_core::cli::program::{limits, log_directory, master_data_directory, verbosity};
 use gpdump_core::cli::storage;
 use gpdump_core::gplog::LogLevel;
 use gpdump_core::plan::filter::NameList;
@@ -13,6 +13,7 @@ use gpdump_core::plan::restore::remote::RemotePlace;
 use gpdump_core::plan::restore_request::{Extra, RestoreRequest, WhichSet};
 use gpdump_core::words::environment::Environment;
 use gpdump_core::words::ids::{BadPrefix, Prefix, TimestampKey};
+use gpdump_core::words::place::Place;
 use gpdump_core::words::refusal::Refusal;
 
 use crate::checks::{CHECKS, NOT_BUILT};
@@ -33,6 +34,7 @@ pub fn resolve(
 }
 
 fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, Refusal> {
+    let backup_root = storage::root(options)?;
     Ok(RestoreRequest {
         which: match (options.text("-s"), options.text("-b"), options.text("-R")) {
             (Some(database), ..) => WhichSet::Latest(database.to_owned()),
@@ -43,16 +45,17 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         master_data_dir: master_data_directory(options, environment)
             // A set in cold storage can be looked at where there is no cluster.
             .or_else(|| {
-                options
-                    .text("-u")
-                    .filter(|_| options.has("--verify") || goes_through_master(options))
-                    .map(PathBuf::from)
+                let needs_none = options.has("--verify") || goes_through_master(options);
+                match backup_root.as_ref().filter(|_| needs_none)? {
+                    Place::Local(root) => Some(root.clone()),
+                    Place::Stored(_) => Some(log_directory(options, environment)),
+                }
             })
             .ok_or_else(|| {
                 Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
                     .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
             })?,
-        backup_root: storage::root(options)?,
+        backup_root,
         prefix: Prefix::from_option(options.text("--prefix").unwrap_or_default())
             .map_err(|bad: BadPrefix| Refusal::failed(bad.to_string()))?,
         recreate: options.has("-e"),
@@ -253,6 +256,8 @@ mod tests {
                 .unwrap()
                 .through_master
         );
+        let stored = request("-t 20240102030405 --through-master --storage s3://cold-copies").unwrap();
+        assert!(stored.through_master && stored.backup_root.is_some());
     }
 
     #[test]

@@ -8,9 +8,15 @@ mod faults;
 mod http;
 mod signature;
 
+use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use self::bucket::Bucket;
 pub use self::faults::{Fault, FaultKind};
@@ -30,6 +36,7 @@ pub const REGION: &str = "test-region-1";
 #[derive(Debug)]
 pub struct ObjectServer {
     port: u16,
+    scheme: &'static str,
     state: Arc<Mutex<State>>,
 }
 
@@ -48,31 +55,57 @@ pub struct Logged {
 struct State {
     bucket: Bucket,
     log: Vec<Logged>,
-    faults: Vec<Fault>,
+    /// Each with the number of requests that it might have happened to.
+    faults: Vec<(Fault, usize)>,
     /// Requests since the faults were set.
     count: usize,
+    /// Requests since then that something went wrong with.
+    struck: usize,
     /// The bucket stands in the path.
     in_paths: bool,
 }
 
 impl ObjectServer {
     pub fn start() -> ObjectServer {
+        ObjectServer::listen("http", Some)
+    }
+
+    /// The same behind TLS, with this certificate and this key (PEM).
+    pub fn start_with_tls(certificate: &Path, key: &Path) -> ObjectServer {
+        let certificates = CertificateDer::pem_file_iter(certificate).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                certificates.map(Result::unwrap).collect(),
+                PrivateKeyDer::from_pem_file(key).unwrap(),
+            );
+        let config = Arc::new(config.unwrap());
+        ObjectServer::listen("https", move |socket| {
+            let session = ServerConnection::new(Arc::clone(&config)).ok()?;
+            Some(StreamOwned::new(session, socket))
+        })
+    }
+
+    fn listen<W: Wire>(scheme: &'static str, dress: impl Fn(TcpStream) -> Option<W> + Send + 'static) -> ObjectServer {
         let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Arc::<Mutex<State>>::default();
         let of_threads = Arc::clone(&state);
         thread::spawn(move || {
-            for connection in listener.incoming().flatten() {
+            for wire in listener.incoming().flatten().filter_map(dress) {
                 let state = Arc::clone(&of_threads);
-                thread::spawn(move || serve(&connection, port, &state));
+                thread::spawn(move || serve(wire, port, &state));
             }
         });
-        ObjectServer { port, state }
+        ObjectServer { port, scheme, state }
     }
 
     /// For `--storage-endpoint`.
     pub fn endpoint(&self) -> String {
-        format!("http://localhost:{}", self.port)
+        format!("{}://localhost:{}", self.scheme, self.port)
     }
 
     /// From now on the bucket stands in the path, and in no host.
@@ -117,8 +150,8 @@ impl ObjectServer {
     /// Sets what goes wrong from now on; counts requests from 1 on. No faults: nothing does.
     pub fn fail(&self, faults: &[Fault]) {
         let mut state = self.state();
-        state.faults = faults.to_vec();
-        state.count = 0;
+        state.faults = faults.iter().map(|fault| (*fault, 0)).collect();
+        (state.count, state.struck) = (0, 0);
     }
 
     /// Requests since [`ObjectServer::fail`].
@@ -126,24 +159,45 @@ impl ObjectServer {
         self.state().count
     }
 
+    /// Requests that went wrong since [`ObjectServer::fail`].
+    pub fn struck(&self) -> usize {
+        self.state().struck
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// A connection, dressed or not.
+trait Wire: Read + Write + Send + 'static {
+    fn socket(&self) -> &TcpStream;
+}
+
+impl Wire for TcpStream {
+    fn socket(&self) -> &TcpStream {
+        self
+    }
+}
+
+impl Wire for StreamOwned<ServerConnection, TcpStream> {
+    fn socket(&self) -> &TcpStream {
+        &self.sock
+    }
+}
+
 /// Answers until the other side has no more to ask.
-fn serve(connection: &TcpStream, port: u16, state: &Mutex<State>) {
-    let mut reader = std::io::BufReader::new(connection);
+fn serve(wire: impl Wire, port: u16, state: &Mutex<State>) {
+    let mut reader = std::io::BufReader::new(wire);
     while let Ok(Some(request)) = Request::read(&mut reader) {
         let kind = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.count += 1;
-            let count = state.count;
-            state
+            let found = state
                 .faults
-                .iter()
-                .find(|fault| fault.is_at(count, &request))
-                .map(|fault| fault.kind)
+                .iter_mut()
+                .find_map(|(fault, seen)| fault.strikes(seen, &request));
+            found
         };
         let response = match kind.and_then(FaultKind::instead) {
             Some(response) => response,
@@ -152,14 +206,19 @@ fn serve(connection: &TcpStream, port: u16, state: &Mutex<State>) {
                 answer(&mut state, port, &request)
             }
         };
+        let kind = kind.filter(|kind| kind.changes(&request, &response));
         let logged = Logged {
             line: format!("{} {}", request.method, request.target),
             status: response.status,
             received: request.body.len() as u64,
             sent: response.body.len() as u64,
         };
-        state.lock().unwrap_or_else(PoisonError::into_inner).log.push(logged);
-        if !faults::send(connection, &request, &response, kind) {
+        {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.log.push(logged);
+            state.struck += usize::from(kind.is_some());
+        }
+        if !faults::send(reader.get_mut(), &response, kind) {
             return;
         }
     }

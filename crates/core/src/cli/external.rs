@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 
-use super::optparse::Parsed;
+use super::optparse::{OptionDef, Origin, Parsed, text};
 use crate::format::external_template::{self, RowFormat, SCRIPT_PATH, Template};
 use crate::plan::external::{ExternalAccess, ExternalRequest};
 use crate::words::refusal::Refusal;
@@ -14,6 +14,15 @@ const STREAMS: usize = 4;
 
 /// The option that asks for all this.
 pub const EXTERNAL: &str = "--external";
+
+/// Where the secrets are, for both programs.
+pub const SECRETS: OptionDef = text(
+    &["--external-secrets"],
+    "FILE",
+    "NAME=value lines for COS_SECRET_ID, COS_SECRET_KEY or what the protocol needs; mode 0600; without it the variables \
+     of these names",
+)
+.of(Origin::Ours);
 
 /// An option that says nothing without it.
 pub fn external_companion(options: &Parsed) -> Option<String> {

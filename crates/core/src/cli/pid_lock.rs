@@ -41,7 +41,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 impl PidLock {
     /// `<directory>/<program>.pid`. Waits up to a second for another run to end.
     pub fn acquire(directory: &Path, program: &str) -> Result<Self, PidLockError> {
-        let path = directory.join(format!("{program}.pid"));
+        Self::acquire_file(directory.join(format!("{program}.pid")), program)
+    }
+
+    /// `<directory>/<program>_<word>.pid`, where several runs that have nothing to do with each other share a directory.
+    pub fn acquire_for(directory: &Path, program: &str, word: &str) -> Result<Self, PidLockError> {
+        Self::acquire_file(directory.join(format!("{program}_{word}.pid")), program)
+    }
+
+    fn acquire_file(path: PathBuf, program: &str) -> Result<Self, PidLockError> {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let held = match attempt(&path, program) {

@@ -220,13 +220,19 @@ fn open_log(
             pid: environment.pid,
         },
         verbosity: verbosity(options),
-        log_dir: options
-            .text("-l")
-            .map_or_else(|| environment.home.join("gpAdminLogs"), PathBuf::from),
+        log_dir: log_directory(options, environment),
         other_targets: environment.log_targets.clone(),
         started: Local::now(),
     };
     gplog::init(setup, screen)
+}
+
+/// Where log files go, and all else that has no better place on this machine.
+pub fn log_directory(options: &Parsed, environment: &Environment) -> PathBuf {
+    match options.text("-l") {
+        Some(directory) => PathBuf::from(directory),
+        None => environment.home.join("gpAdminLogs"),
+    }
 }
 
 /// What `-q` and `-v` ask for.

@@ -8,15 +8,58 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tokio_util::sync::CancellationToken;
 
-use super::optparse::Parsed;
+use super::optparse::{OptionGroup, Origin, Parsed, flag, text};
 use super::program::limits;
 use crate::store::files::Files;
 use crate::words::environment::Environment;
 use crate::words::place::{BadStorageUrl, Place, Scheme, StorageUrl};
 use crate::words::refusal::Refusal;
 use crate::words::storage::{Account, PART_BYTES, Secret, StorageAccess};
+
+/// The options of both programs.
+pub const GROUP: OptionGroup = OptionGroup {
+    heading: "Sets in an object storage",
+    options: &[
+        text(
+            &["--storage"],
+            "URL",
+            "the files lie in a bucket: s3://BUCKET/PREFIX or cos://BUCKET-APPID.cos.REGION.myqcloud.com/PREFIX; or under \
+             file:///DIRECTORY, as -u",
+        )
+        .of(Origin::Ours),
+        text(
+            &["--storage-credentials"],
+            "FILE",
+            "read the account of the storage from FILE, which only its owner may read, instead of the environment or the \
+             provider's own file",
+        )
+        .of(Origin::Ours),
+        text(
+            &["--storage-endpoint"],
+            "URL",
+            "server of the storage when it is not the provider's own: https://HOST[:PORT]",
+        )
+        .of(Origin::Ours),
+        flag(
+            &["--storage-path-style"],
+            "put the bucket into the path of a URL and not into the name of its host",
+        )
+        .of(Origin::Ours),
+    ],
+};
+
+/// An option that says nothing without the first of them.
+pub fn companion(options: &Parsed) -> Option<String> {
+    if options.has("--storage") {
+        return None;
+    }
+    let companion = options.order().find(|id| id.starts_with("--storage-"))?;
+    Some(format!("{companion} can only be selected with --storage option"))
+}
 
 /// Names and values, all names in small letters.
 type Settings = BTreeMap<String, String>;
@@ -87,17 +130,15 @@ fn access(
     let first = |names: &[&str]| names.iter().find_map(|name| variable(name));
     let account = account(url.scheme, &given, &first, home, variable)?;
     let profile = variable("AWS_PROFILE").unwrap_or_else(|| "default".to_owned());
+    let of_config = |name: &str| {
+        let file = aws_file(home, variable, "AWS_CONFIG_FILE", "config");
+        of_profile(&file, &profile, name)
+    };
     let region = match url.region() {
         Some(region) => Some(region.to_owned()),
         None => (given.get("region").cloned())
             .or_else(|| first(&["AWS_REGION", "AWS_DEFAULT_REGION"]))
-            .or_else(|| {
-                of_profile(
-                    &aws_file(home, variable, "AWS_CONFIG_FILE", "config"),
-                    &profile,
-                    "region",
-                )
-            }),
+            .or_else(|| of_config("region")),
     };
     let endpoint = (options.text("--storage-endpoint").map(str::to_owned))
         .or_else(|| given.get("endpoint").cloned())
@@ -105,6 +146,11 @@ fn access(
     if let Some(endpoint) = &endpoint {
         check_endpoint(endpoint)?;
     }
+    let authorities = (given.get("ca_bundle").cloned())
+        .or_else(|| variable("AWS_CA_BUNDLE"))
+        .or_else(|| of_config("ca_bundle"))
+        .map(|file| authorities(Path::new(&file)))
+        .transpose()?;
     let part_bytes = variable("GPDUMP_STORAGE_PART_BYTES").and_then(|text| text.parse().ok());
     Ok(StorageAccess {
         root: url.clone(),
@@ -112,6 +158,7 @@ fn access(
         region: region.unwrap_or_else(|| "us-east-1".to_owned()),
         endpoint,
         path_style: options.has("--storage-path-style") || given.get("path_style").is_some_and(|word| word == "true"),
+        authorities,
         part_bytes: part_bytes.filter(|bytes| *bytes > 0).unwrap_or(PART_BYTES),
     })
 }
@@ -252,6 +299,24 @@ fn could_not_read(path: &Path, error: &std::io::Error) -> Refusal {
     ))
 }
 
+/// Certificates of a file; hosts that have no such file are told them.
+fn authorities(path: &Path) -> Result<String, Refusal> {
+    let refuse = |why: String| {
+        Refusal::failed(format!(
+            "could not read the certificates of those who may sign for the storage in \"{}\": {why}",
+            path.display()
+        ))
+        .with_hint("AWS_CA_BUNDLE, or ca_bundle in the file of the credentials, names a file with certificates in PEM.")
+    };
+    let text = fs::read_to_string(path).map_err(|error| refuse(error.to_string()))?;
+    let mut certificates = CertificateDer::pem_slice_iter(text.as_bytes());
+    match certificates.next() {
+        Some(Ok(_)) => Ok(text),
+        Some(Err(error)) => Err(refuse(error.to_string())),
+        None => Err(refuse("there is no certificate in it".to_owned())),
+    }
+}
+
 fn check_endpoint(endpoint: &str) -> Result<(), Refusal> {
     let host = endpoint
         .strip_prefix("https://")
@@ -276,17 +341,14 @@ mod tests {
     }
 
     fn parsed(words: &[&str]) -> Parsed {
-        use crate::cli::optparse::{OptionGroup, flag, parse, text};
-        static GROUPS: &[OptionGroup] = &[OptionGroup {
-            heading: "",
-            options: &[
-                text(&["--storage"], "URL", ""),
-                text(&["-u"], "DIRECTORY", ""),
-                text(&["--storage-credentials"], "FILE", ""),
-                text(&["--storage-endpoint"], "URL", ""),
-                flag(&["--storage-path-style"], ""),
-            ],
-        }];
+        use crate::cli::optparse::parse;
+        static GROUPS: &[OptionGroup] = &[
+            OptionGroup {
+                heading: "",
+                options: &[text(&["-u"], "DIRECTORY", "")],
+            },
+            GROUP,
+        ];
         let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
         parse(GROUPS, &words).unwrap()
     }

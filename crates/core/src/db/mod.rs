@@ -23,6 +23,8 @@ mod watch;
 
 pub use connect::{ConnectSpec, Session};
 
+pub use crate::words::errors::error_chain;
+
 /// What went wrong between us and a server.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -136,20 +138,4 @@ pub fn error_and_hint(error: &Error) -> String {
         Some(hint) => format!("{} ({hint})", error_chain(error)),
         None => error_chain(error),
     }
-}
-
-/// Joins an error and its causes into one line.
-pub fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        // Drivers like to repeat their cause in their own text.
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
 }

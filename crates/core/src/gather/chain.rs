@@ -282,7 +282,7 @@ fn broken_increment(
     let names = set_names(prefix, key);
     for kind in [DumpFileKind::Report, DumpFileKind::DirtyList, DumpFileKind::TableList] {
         let path = directory.join(names.of_set(kind));
-        if !files.is_file(&path) {
+        if !is_there(files, &path)? {
             return Ok(Some(format!("its file {} is missing", path.display())));
         }
     }
@@ -290,6 +290,11 @@ fn broken_increment(
         &read_candidate(files, &directory, prefix, key)?,
         database,
     ))
+}
+
+/// That a storage does not answer is not that a filter is missing.
+fn is_there(files: &Files, path: &Place) -> Result<bool, Refusal> {
+    files.is_file(path).map_err(|error| could_not_read(path, &error))
 }
 
 fn read_candidate(files: &Files, directory: &Place, prefix: &Prefix, key: TimestampKey) -> Result<Candidate, Refusal> {
@@ -311,8 +316,8 @@ fn read_candidate(files: &Files, directory: &Place, prefix: &Prefix, key: Timest
         manifest_problem,
         tables: (manifest.as_ref()).map(|manifest| manifest.tables.iter().map(|facts| facts.table.clone()).collect()),
         database: manifest.map(|m| m.database).or_else(|| report.database.clone()),
-        has_cdatabase: files.is_file(&directory.join(names.of_master(DumpFileKind::Cdatabase))),
-        has_filter_file: files.is_file(&directory.join(names.of_set(DumpFileKind::Filter))),
+        has_cdatabase: is_there(files, &directory.join(names.of_master(DumpFileKind::Cdatabase)))?,
+        has_filter_file: is_there(files, &directory.join(names.of_set(DumpFileKind::Filter)))?,
         report,
     })
 }
@@ -410,7 +415,9 @@ fn date_directories(files: &Files, root: &Place) -> Result<Vec<Place>, Refusal> 
     let mut directories = Vec::new();
     for entry in entries {
         let path = place.join(&entry.name);
-        if entry.name.parse::<DumpDate>().is_ok() && (entry.kind == EntryKind::Directory || files.is_dir(&path)) {
+        if entry.name.parse::<DumpDate>().is_ok()
+            && (entry.kind == EntryKind::Directory || files.is_dir(&path).unwrap_or(false))
+        {
             directories.push(path);
         }
     }

@@ -23,7 +23,7 @@ use crate::worker::hex;
 pub fn read_dump_set(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey) -> Result<DumpSet, Refusal> {
     let set = read_set(files, root, prefix, key)?;
     let master_dump = set.directory.join(set.names.of_master(DumpFileKind::Dump));
-    if !exists(files, &master_dump) {
+    if !exists(files, &master_dump)? {
         return Err(Refusal::known(format!(
             "Unable to find {}. Skipping restore.",
             master_dump.display()
@@ -219,7 +219,7 @@ pub fn ddl_path(set: &DumpSet, kind: DumpFileKind) -> Place {
 /// Refuses a set in which a file of the master is missing that every set has.
 pub fn require(files: &Files, set: &DumpSet, kind: DumpFileKind) -> Result<(), Refusal> {
     let path = ddl_path(set, kind);
-    if exists(files, &path) {
+    if exists(files, &path)? {
         return Ok(());
     }
     Err(Refusal::known(format!(
@@ -229,8 +229,11 @@ pub fn require(files: &Files, set: &DumpSet, kind: DumpFileKind) -> Result<(), R
 }
 
 /// A regular file or a named pipe.
-fn exists(files: &Files, path: &Place) -> bool {
-    files.is_file(path) || files.is_pipe(path)
+fn exists(files: &Files, path: &Place) -> Result<bool, Refusal> {
+    let is_file = files.is_file(path).map_err(|error| {
+        Refusal::failed(format!("could not look for {}: {error}", path.display())).with_hint("nothing was changed")
+    });
+    Ok(is_file? || files.is_pipe(path))
 }
 
 /// The original looks into the other date directories to say something else.
@@ -239,7 +242,7 @@ fn no_report(files: &Files, root: &Place, name: &str, key: TimestampKey, path: &
     let elsewhere = (files.list(&top).into_iter().flatten())
         .filter(|entry| entry.kind == EntryKind::Directory)
         .map(|entry| top.join(&entry.name).join(name))
-        .find(|candidate| files.is_file(candidate));
+        .find(|candidate| files.is_file(candidate).unwrap_or(false));
     match elsewhere {
         Some(found) => {
             Refusal::failed(format!("[Errno 2] No such file or directory: '{}'", path.display())).with_hint(format!(

@@ -30,7 +30,7 @@ pub fn read_sets(storage: &Files, root: &Place) -> Result<FoundSets, Refusal> {
     let entries = match storage.list(&place) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return match root.is_stored() || storage.is_dir(root) {
+            return match root.is_stored() || storage.is_dir(root).unwrap_or(false) {
                 true => Ok(FoundSets::default()),
                 false => Err(could_not(root, &error)),
             };
@@ -41,7 +41,7 @@ pub fn read_sets(storage: &Files, root: &Place) -> Result<FoundSets, Refusal> {
     for entry in entries {
         let path = place.join(&entry.name);
         let is_date = entry.name.parse::<DumpDate>().is_ok();
-        if !is_date || !(entry.kind == EntryKind::Directory || storage.is_dir(&path)) {
+        if !is_date || !(entry.kind == EntryKind::Directory || storage.is_dir(&path).unwrap_or(false)) {
             continue;
         }
         match read_directory(storage, &path) {

@@ -15,7 +15,11 @@ use crate::words::refusal::Refusal;
 pub fn keys_of_date(files: &Files, root: &Place, prefix: &Prefix, date: &str) -> Result<Vec<TimestampKey>, Refusal> {
     // Digits only: it becomes part of a path.
     let directory = root.join(DUMP_DIR).join(date);
-    if date.len() != 8 || !date.bytes().all(|b| b.is_ascii_digit()) || !files.is_dir(&directory) {
+    let is_date = date.len() == 8 && date.bytes().all(|b| b.is_ascii_digit());
+    let is_there = files
+        .is_dir(&directory)
+        .map_err(|error| Refusal::failed(format!("could not look for directory {}: {error}", directory.display())));
+    if !is_date || !is_there? {
         return Err(Refusal::known(format!(
             "Directory {} does not exist",
             directory.display()
@@ -45,7 +49,7 @@ pub fn latest_key(files: &Files, root: &Place, prefix: &Prefix, database: &str) 
     for entry in entries {
         let is_date = entry.name.len() == 8 && entry.name.bytes().all(|b| b.is_ascii_digit());
         let directory = top.join(&entry.name);
-        if is_date && (entry.kind == EntryKind::Directory || files.is_dir(&directory)) {
+        if is_date && (entry.kind == EntryKind::Directory || files.is_dir(&directory).unwrap_or(false)) {
             found.extend(reports(files, &directory, prefix)?);
         }
     }

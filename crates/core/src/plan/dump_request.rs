@@ -78,6 +78,16 @@ impl DumpRequest {
     pub fn root(&self) -> Place {
         self.root_of(&self.master_data_dir)
     }
+
+    /// What tells the lock of this run from those of others in the same directory, where that directory is not one
+    /// cluster's. A prefix of a bucket is.
+    pub fn lock_word(&self) -> Option<String> {
+        let Some(Place::Stored(url)) = self.through_master.as_ref().and(self.backup_root.as_ref()) else {
+            return None;
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+        Some(url.to_string().replace("://", "_").replace(|c| !plain(c), "_"))
+    }
 }
 
 /// How the SQL of a set is written.

@@ -65,7 +65,9 @@ fn has_failed(files: &Files, directory: &Place, prefix: &Prefix, key: TimestampK
     let report = directory.join(names(Compression::None).of_set(DumpFileKind::Report));
     let has_data = [Compression::None, Compression::Gzip]
         .into_iter()
-        .any(|compression| files.is_file(&directory.join(names(compression).of_master(DumpFileKind::Dump))));
+        .map(|compression| directory.join(names(compression).of_master(DumpFileKind::Dump)))
+        // Where nobody can look there may be some.
+        .any(|data| files.is_file(&data).unwrap_or(true));
     let text = files.read(&report).unwrap_or_default();
     let facts = report::parse(&String::from_utf8_lossy(&text), prefix, key);
     !has_data && facts.conclusion != Some(Conclusion::Success)
@@ -82,11 +84,13 @@ fn newest_set(files: &Files, root: &Place, prefix: &Prefix) -> Result<Option<(Ti
         }
         Err(_) => return Ok(None),
     };
+    // A link of a disk may lead to one.
+    let is_dir = |place: &Place| files.is_dir(place).unwrap_or(false);
     let is_date = |name: &str| name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit());
     let mut dates: Vec<Place> = entries
         .into_iter()
         .filter(|entry| is_date(&entry.name))
-        .filter(|entry| entry.kind == EntryKind::Directory || files.is_dir(&place.join(&entry.name)))
+        .filter(|entry| entry.kind == EntryKind::Directory || is_dir(&place.join(&entry.name)))
         .map(|entry| place.join(&entry.name))
         .collect();
     dates.sort_unstable_by(|a, b| b.cmp(a));

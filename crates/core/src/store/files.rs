@@ -77,23 +77,19 @@ impl Files {
         }
     }
 
-    pub fn is_file(&self, place: &Place) -> bool {
+    /// An error is one of a storage that could not be asked: a file that nobody may look at is not one that is missing.
+    pub fn is_file(&self, place: &Place) -> io::Result<bool> {
         match place {
-            Place::Local(path) => path.is_file(),
-            Place::Stored(url) => self
-                .bucket(url)
-                .and_then(|bucket| bucket.size(url))
-                .is_ok_and(|size| size.is_some()),
+            Place::Local(path) => Ok(path.is_file()),
+            Place::Stored(url) => Ok(self.bucket(url)?.size(url)?.is_some()),
         }
     }
 
-    pub fn is_dir(&self, place: &Place) -> bool {
+    /// Errors as those of [`Files::is_file`].
+    pub fn is_dir(&self, place: &Place) -> io::Result<bool> {
         match place {
-            Place::Local(path) => path.is_dir(),
-            Place::Stored(url) => self
-                .bucket(url)
-                .and_then(|bucket| bucket.has_below(url))
-                .unwrap_or(false),
+            Place::Local(path) => Ok(path.is_dir()),
+            Place::Stored(url) => self.bucket(url)?.has_below(url),
         }
     }
 

@@ -8,6 +8,7 @@ pub mod database;
 pub mod definitions;
 pub mod dialect;
 pub mod environment;
+pub mod errors;
 pub mod exit;
 pub mod ids;
 pub mod job;

@@ -49,6 +49,8 @@ pub struct StorageAccess {
     pub endpoint: Option<String>,
     /// The bucket stands in the path of a URL and not in the name of its host.
     pub path_style: bool,
+    /// Certificates (PEM) of those who may sign for the server, in place of the ones that each host trusts.
+    pub authorities: Option<String>,
     /// Size of the first parts of an upload.
     pub part_bytes: u64,
 }
@@ -106,6 +108,7 @@ mod tests {
             region: "eu-west-1".to_owned(),
             endpoint: None,
             path_style: false,
+            authorities: None,
             part_bytes: PART_BYTES,
         }
     }

@@ -28,7 +28,7 @@ pub fn prepare_directory(files: &Files, place: &Place) -> Result<DirectoryState,
     match place.local() {
         Some(path) => prepare_path(path, place),
         None => {
-            let created = !files.is_dir(place);
+            let created = !files.is_dir(place).map_err(write)?;
             files.probe(place).map_err(write)?;
             Ok(DirectoryState {
                 created,

@@ -22,7 +22,7 @@ use crate::words::place::Place;
 use crate::words::storage::StorageAccess;
 
 /// Raised when a message changes its meaning; a worker of another number is refused.
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// The hidden first word of the command line that makes the program a worker.
 pub const WORKER_ARGUMENT: &str = "__worker";

@@ -557,6 +557,13 @@ fn every_check_speaks_the_words_of_the_original() {
             "--jobs can only be selected with --through-master option",
         ),
         (
+            "--through-master",
+            "-x d --through-master",
+            EX,
+            "Must supply -u <directory> or --storage <URL> with --through-master option: the files go into that directory of \
+             this machine, or into that bucket",
+        ),
+        (
             "--exclude-database",
             "-x d --exclude-database e",
             EX,

@@ -217,7 +217,8 @@ fn every_check_speaks_the_words_of_the_original() {
             "--through-master",
             "-t 1 --through-master",
             F,
-            "Must supply -u <directory> with --through-master: the set lies there, on this machine",
+            "Must supply -u <directory> or --storage <URL> with --through-master: the set lies in that directory of this \
+             machine, or in that bucket",
         ),
         (
             "--resume",
@@ -237,6 +238,13 @@ fn every_check_speaks_the_words_of_the_original() {
             "-t 1 --storage s3://shop -u /b",
             F,
             "-u can not be selected with --storage option",
+        ),
+        (
+            "--storage",
+            "-t 1 --storage s3://shop --external cos",
+            F,
+            "--external can not be selected with --storage option: the files of a set whose rows external tables wrote lie \
+             where -u says",
         ),
         (
             "--storage",

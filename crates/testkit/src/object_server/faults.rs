@@ -1,12 +1,13 @@
 //! What goes wrong between a client and a storage.
 
 use std::io::Write;
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
 
+use super::Wire;
 use super::http::{Request, Response};
 
 /// How long a server that hangs keeps the connection.
@@ -15,7 +16,7 @@ const HANG: Duration = Duration::from_secs(120);
 /// Something that goes wrong.
 #[derive(Debug, Clone, Copy)]
 pub struct Fault {
-    /// The first request that it happens to, from 1 on.
+    /// The first request that it happens to, of those that it can happen to, from 1 on.
     pub first: usize,
     /// How many in a row.
     pub count: usize,
@@ -24,6 +25,8 @@ pub struct Fault {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FaultKind {
+    /// Status 408.
+    RequestTimeout,
     /// Status 500.
     InternalError,
     /// Status 503 with `SlowDown`.
@@ -48,7 +51,8 @@ pub enum FaultKind {
 
 impl FaultKind {
     /// Kinds that a second try gets over.
-    pub const PASSING: [FaultKind; 8] = [
+    pub const PASSING: [FaultKind; 9] = [
+        FaultKind::RequestTimeout,
         FaultKind::InternalError,
         FaultKind::SlowDown,
         FaultKind::TooMany,
@@ -59,9 +63,25 @@ impl FaultKind {
         FaultKind::Hang,
     ];
 
+    /// Kinds that happen to some requests only are counted by those.
+    fn is_possible(self, request: &Request) -> bool {
+        match self {
+            // Nothing but the answer to a completion begins before the work does.
+            FaultKind::ErrorInside => request.method == "POST" && request.target.contains("uploadId="),
+            FaultKind::HangPart => request.target.contains("partNumber="),
+            _ => true,
+        }
+    }
+
+    /// A body of nothing has no middle to end in.
+    pub(super) fn changes(self, request: &Request, response: &Response) -> bool {
+        self != FaultKind::ShortBody || response.body.len() > 1 && request.method != "HEAD"
+    }
+
     /// The answer in place of the true one.
     pub(super) fn instead(self) -> Option<Response> {
         match self {
+            FaultKind::RequestTimeout => Some(Response::error(408, "RequestTimeout", "Your socket was idle.")),
             FaultKind::InternalError => Some(Response::error(
                 500,
                 "InternalError",
@@ -93,36 +113,35 @@ impl Fault {
         Fault { first, count, kind }
     }
 
-    pub(super) fn is_at(&self, number: usize, request: &Request) -> bool {
-        // An error with status 200 is a thing of completions alone.
-        let fits = match self.kind {
-            FaultKind::ErrorInside => request.method == "POST" && request.target.contains("uploadId="),
-            FaultKind::HangPart => request.target.contains("partNumber="),
-            _ => true,
-        };
-        fits && number >= self.first && number - self.first < self.count
+    /// What happens to this request. `seen` counts those that this kind could happen to.
+    pub(super) fn strikes(&self, seen: &mut usize, request: &Request) -> Option<FaultKind> {
+        if !self.kind.is_possible(request) {
+            return None;
+        }
+        *seen += 1;
+        (*seen >= self.first && *seen - self.first < self.count).then_some(self.kind)
     }
 }
 
 /// False when the connection is over.
-pub(super) fn send(connection: &TcpStream, request: &Request, response: &Response, kind: Option<FaultKind>) -> bool {
+pub(super) fn send(wire: &mut impl Wire, response: &Response, kind: Option<FaultKind>) -> bool {
     match kind {
         Some(FaultKind::Reset | FaultKind::LostAnswer) => {
             // No time to linger: the other side gets a reset and no orderly end.
-            let _ = set_socket_linger(connection, Some(Duration::ZERO));
+            let _ = set_socket_linger(wire.socket(), Some(Duration::ZERO));
             false
         }
         Some(FaultKind::Hang | FaultKind::HangPart) => {
             thread::sleep(HANG);
             false
         }
-        Some(FaultKind::ShortBody) if response.body.len() > 1 && request.method != "HEAD" => {
-            let _ = response.write(connection, Some(response.body.len() / 2));
-            let _ = connection.shutdown(Shutdown::Both);
+        Some(FaultKind::ShortBody) => {
+            let _ = response.write(&mut *wire, Some(response.body.len() / 2));
+            let _ = wire.socket().shutdown(Shutdown::Both);
             false
         }
         _ => {
-            let mut out = std::io::BufWriter::new(connection);
+            let mut out = std::io::BufWriter::new(wire);
             response.write(&mut out, None).and_then(|()| out.flush()).is_ok()
         }
     }

@@ -72,7 +72,8 @@ pub(super) async fn prepare_directories(
     let files = context.files;
     let master_root = context.request.root_of(&context.master_data_dir);
     let master = dump_directory(&master_root, context.key);
-    let existed = files.is_dir(&master);
+    // What is wrong with it the check below says.
+    let existed = files.is_dir(&master).unwrap_or(true);
     if existed {
         info!("Directory {} exists", master.display());
     } else {

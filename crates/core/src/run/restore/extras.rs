@@ -73,7 +73,10 @@ impl Extras {
 
 fn file(files: &Files, set: &DumpSet, kind: DumpFileKind, words: &str) -> Result<(Place, Vec<u8>), Refusal> {
     let path = dump_set::ddl_path(set, kind);
-    if !files.is_file(&path) {
+    let is_there = files
+        .is_file(&path)
+        .map_err(|error| Refusal::failed(format!("could not look for {words} file {}: {error}", path.display())))?;
+    if !is_there {
         return Err(
             Refusal::failed(format!("Unable to locate {words} file {} in dump set", path.display())).with_hint(
                 "nothing was changed; the dump has it when it was taken with the option for it (-G, --dump-stats)",

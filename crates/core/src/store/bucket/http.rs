@@ -18,10 +18,13 @@ use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpService,
 };
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use rustls::ClientConfig;
 use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::time::Instant;
 
+use crate::words::errors::error_chain;
 use crate::words::limits::Limits;
 use crate::words::storage::StorageAccess;
 
@@ -56,9 +59,8 @@ pub(super) fn client(access: &StorageAccess, limits: Limits) -> io::Result<HttpC
         .redirect(reqwest::redirect::Policy::none())
         .http1_only()
         .dns_resolver(Arc::new(Names));
-    let is_https = access.base_url().starts_with("https://");
-    builder = builder.tls_backend_preconfigured(tls(is_https)?);
-    if !is_https {
+    builder = builder.tls_backend_preconfigured(tls(authorities(access)?)?);
+    if access.base_url().starts_with("http://") {
         // No server of the machine's own is behind a proxy.
         builder = builder.no_proxy();
     }
@@ -66,19 +68,31 @@ pub(super) fn client(access: &StorageAccess, limits: Limits) -> io::Result<HttpC
     Ok(HttpClient::new(Patient { client, limits }))
 }
 
-fn tls(is_needed: bool) -> io::Result<ClientConfig> {
-    let mut roots = rustls::RootCertStore::empty();
-    let found = match is_needed {
-        true => rustls_native_certs::load_native_certs().certs,
-        false => Vec::new(),
-    };
-    let (added, _) = roots.add_parsable_certificates(found);
-    if is_needed && added == 0 {
-        return Err(io::Error::other(
-            "this machine has no root certificates, so nobody can tell whether a server is what it says (the package \
-             ca-certificates has them)",
-        ));
+/// Whom to believe that a server is what it says. Nobody, where no certificate will be looked at.
+fn authorities(access: &StorageAccess) -> io::Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    if !access.base_url().starts_with("https://") {
+        return Ok(roots);
     }
+    let (found, whose) = match &access.authorities {
+        Some(text) => (
+            CertificateDer::pem_slice_iter(text.as_bytes()).flatten().collect(),
+            "the file that was named for it has none",
+        ),
+        None => (
+            rustls_native_certs::load_native_certs().certs,
+            "this machine has none (the package ca-certificates has them)",
+        ),
+    };
+    match roots.add_parsable_certificates(found) {
+        (0, _) => Err(io::Error::other(format!(
+            "no root certificates: {whose}, so nobody can tell whether a server is what it says"
+        ))),
+        _ => Ok(roots),
+    }
+}
+
+fn tls(roots: RootCertStore) -> io::Result<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(io::Error::other)?;
@@ -128,7 +142,9 @@ impl Patient {
             let answer = self.call_once(request.clone()).await;
             let why = match &answer {
                 Ok((response, body)) => why_again(response.status().as_u16(), body),
-                Err(error) => Some(causes(error)),
+                // It will show the same one again.
+                Err(error) if bad_certificate(error).is_some() => None,
+                Err(error) => Some(error_chain(error)),
             };
             tries += 1;
             let has_time = tries < LEAST_TRIES || began.elapsed() + pause < self.limits.connect;
@@ -209,7 +225,13 @@ pub(super) fn element(text: &str, name: &str) -> Option<String> {
 /// What the crate says, in words of `std::io` and of people: no URL, no header, no dump of a body.
 pub(super) fn told(error: &object_store::Error) -> io::Error {
     use object_store::Error as E;
-    let text = causes(error);
+    if let Some(why) = bad_certificate(error) {
+        return io::Error::other(format!(
+            "the certificate of the storage is not trusted: {why}; AWS_CA_BUNDLE, or ca_bundle in the file of \
+             --storage-credentials, names the file with the certificates of those who may sign for it"
+        ));
+    }
+    let text = error_chain(error);
     let kind = match error {
         E::NotFound { .. } => io::ErrorKind::NotFound,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
@@ -258,19 +280,25 @@ fn said(code: &str, message: Option<String>) -> String {
     }
 }
 
-/// An error with what it came from.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
+/// What is wrong with the certificate of the server, when it is that.
+fn bad_certificate(error: &(dyn std::error::Error + 'static)) -> Option<String> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        // An error of this kind hides what it holds from `source`.
+        let held = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let tls = match held {
+            Some(held) => held.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        if let Some(rustls::Error::InvalidCertificate(why)) = tls {
+            return Some(why.to_string());
         }
-        cause = error.source();
+        next = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
     }
-    text
+    None
 }
 
 /// The innermost says what happened; those around it, to which URL.
