@@ -17,7 +17,7 @@ use std::process::{Child, ExitStatus};
 use std::time::{Duration, Instant};
 
 use gpdump_testkit::compare::{Snapshot, assert_same};
-use gpdump_testkit::{Cluster, Program, repository};
+use gpdump_testkit::{Cluster, Finished, Program, repository};
 
 /// Database of most tests.
 pub const DEMO: &str = "demo";
@@ -75,6 +75,46 @@ pub fn restore(cluster: &Cluster, key: &str, more: &[&str]) {
         .args(["-a", "-t", key])
         .args(more.iter().copied());
     program.run().expect_status(0);
+}
+
+/// `gpdbrestore -a` with more options, however it ends.
+pub fn try_restore(cluster: &Cluster, more: &[&str]) -> Finished {
+    Program::new("gpdbrestore", cluster)
+        .args(["-a"])
+        .args(more.iter().copied())
+        .run()
+}
+
+/// The words stand somewhere in what the program said.
+#[track_caller]
+pub fn assert_said(end: &Finished, words: &str) {
+    assert!(end.stdout.contains(words), "{words:?} is not in\n{}", end.stdout);
+}
+
+/// The first value of a query on the usual database.
+pub fn one(cluster: &Cluster, sql: &str) -> String {
+    cluster.sql(DEMO, sql).remove(0).remove(0).unwrap_or_default()
+}
+
+/// Options change what is said on the screen, and the log has every run of the program. `run` takes the option.
+#[track_caller]
+pub fn assert_screen_and_log(
+    program: &str,
+    logs: &Path,
+    [quiet, verbose]: [[&str; 2]; 2],
+    run: impl Fn(&str) -> Finished,
+) {
+    for (options, is_verbose) in [(quiet, false), (verbose, true)] {
+        for option in options {
+            let end = run(option).expect_status(0);
+            let has = ["-[INFO]:-", "-[DEBUG]:-"].map(|level| end.stdout.contains(level));
+            assert_eq!(has, [is_verbose; 2], "{option}\n{}", end.stdout);
+        }
+    }
+    let log = fs::read_dir(logs).unwrap().next().unwrap().unwrap().path();
+    let log = fs::read_to_string(log).unwrap();
+    let start = format!(":-Starting {program} with args");
+    assert_eq!(log.matches(&start).count(), 4, "{log}");
 }
 
 /// The database is the same, and each row where it was, but for inheritance parents: their rows go through the master,

@@ -301,7 +301,16 @@ fn a_segment_that_cannot_make_its_directory_is_named() {
         &known("Cannot continue. 1 segment(s) failed directory checks"),
         2,
     );
-    assert!(end.stdout.contains("[ERROR]:-Could not create "), "{}", end.stdout);
+    let host = cluster.sql(
+        "postgres",
+        "SELECT hostname FROM gp_segment_configuration WHERE content = 1",
+    );
+    let line = format!(
+        "[ERROR]:-Could not create {} on {}.",
+        data_dir.display(),
+        host[0][0].as_deref().unwrap_or_default()
+    );
+    assert_said(&end, "5.3", &line, 2);
     let end = Program::new("gpcrondump", &cluster).args(["-a", "-o"]).run();
     assert!(end.stdout.contains("Clearing dumps only..."), "{}", end.stdout);
 }

@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use gpdump_testkit::{Cluster, ClusterSpec, Finished, Plain, Program, Sshd, bin};
-use gpdump_tests::dump_files;
+use gpdump_tests::{assert_screen_and_log, dump_files};
 
 fn run(cluster: &Cluster, line: &str) -> Finished {
     Program::new("gpcrondump", cluster)
@@ -93,19 +93,10 @@ fn options_of_4_3_are_taken() {
 fn what_is_said_and_where() {
     let server = Plain::start();
     let logs = server.home().join("logs");
-    let logs = logs.to_str().unwrap();
-    for (option, has_info, has_debug) in [
-        ("-q", false, false),
-        ("--quiet", false, false),
-        ("-v", true, true),
-        ("--verbose", true, true),
-    ] {
-        let end = run(&server, &format!("-b -H -l {logs} {option}")).expect_status(0);
-        assert_eq!(end.stdout.contains("-[INFO]:-"), has_info, "{option}\n{}", end.stdout);
-        assert_eq!(end.stdout.contains("-[DEBUG]:-"), has_debug, "{option}\n{}", end.stdout);
-    }
-    let log = fs::read_dir(logs).unwrap().next().unwrap().unwrap().path();
-    assert!(fs::read_to_string(log).unwrap().matches("Exit code zero").count() == 4);
+    let options = [["-q", "--quiet"], ["-v", "--verbose"]];
+    assert_screen_and_log("gpcrondump", &logs, options, |option| {
+        run(&server, &format!("-b -H -l {} {option}", logs.display()))
+    });
     let end = run(&server, "--help").expect_status(0);
     assert!(end.stdout.contains("--cut-timeout"));
 }

@@ -246,9 +246,9 @@ fn json_says_what_came_of_a_run_and_the_list_knows_every_set() {
     );
 }
 
-/// Starts gpcrondump on a terminal of its own and gives back what it shows.
-fn on_terminal(cluster: &Cluster, line: &str, term: &str) -> (Child, ChildStdout) {
-    let command = format!("stty cols 150; {} {line}", bin("gpcrondump").display());
+/// Starts a program on a terminal of its own and gives back what it shows.
+fn on_terminal(program: &str, cluster: &Cluster, line: &str, term: &str) -> (Child, ChildStdout) {
+    let command = format!("stty cols 150; {} {line}", bin(program).display());
     let mut child = Command::new("script")
         .args(["-q", "-e", "-c", &command, "/dev/null"])
         .envs(cluster.env())
@@ -273,7 +273,7 @@ fn how_far_a_dump_is_can_be_seen_on_a_terminal_and_nowhere_else() {
     fs::create_dir_all(&directory).unwrap();
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
-    let (mut child, mut screen) = on_terminal(&cluster, &format!("-a -b -x one -K {key}"), "xterm");
+    let (mut child, mut screen) = on_terminal("gpcrondump", &cluster, &format!("-a -b -x one -K {key}"), "xterm");
     let mut shown = Vec::new();
     let mut part = [0; 4096];
     let has = |shown: &[u8], text: &str| String::from_utf8_lossy(shown).contains(text);
@@ -299,13 +299,57 @@ fn how_far_a_dump_is_can_be_seen_on_a_terminal_and_nowhere_else() {
         ("-a -b -x two --prefix d", "dumb"),
         ("-a -b -x two -q --prefix q", "xterm"),
     ] {
-        let (mut child, mut screen) = on_terminal(&cluster, line, term);
+        let (mut child, mut screen) = on_terminal("gpcrondump", &cluster, line, term);
         let mut shown = String::new();
         screen.read_to_string(&mut shown).unwrap();
         assert_eq!(child.wait().unwrap().code(), Some(0), "{shown}");
         assert!(!shown.contains("segments") && !shown.contains('\x1b'), "{shown:?}");
     }
     let piped = run("gpcrondump", &cluster, "-a -b -x two --prefix piped").expect_status(0);
+    assert_eq!(piped.stderr, "");
+}
+
+#[test]
+fn how_far_a_restore_is_can_be_seen_on_a_terminal_and_nowhere_else() {
+    let cluster = cluster();
+    let key = run("gpcrondump", &cluster, "-a -b -H -x one")
+        .expect_status(0)
+        .timestamp_key();
+    // The restore lasts as long as somebody has the table of a segment.
+    let holder = cluster.segment(0).session("one");
+    holder.sql("BEGIN; LOCK public.t");
+    let line = format!("-a -t {key} -T public.t");
+    let (mut child, mut screen) = on_terminal("gpdbrestore", &cluster, &line, "xterm");
+    let mut shown = Vec::new();
+    let mut part = [0; 4096];
+    let has = |shown: &[u8], text: &str| String::from_utf8_lossy(shown).contains(text);
+    while !has(&shown, "1 of 2 segments") {
+        let read = screen.read(&mut part).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&part[..read]);
+    }
+    holder.sql("ROLLBACK");
+    screen.read_to_end(&mut shown).unwrap();
+    let shown = String::from_utf8_lossy(&shown);
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{shown}");
+    assert!(shown.contains("Restoring one ["), "{shown}");
+    // What stands last is a line of the log.
+    let end = shown.trim_end().rsplit('\n').next().unwrap_or_default();
+    assert!(
+        end.contains("gpdbrestore:") && !end.contains("Restoring one ["),
+        "{end:?}"
+    );
+
+    for (more, term) in [("", "dumb"), ("-q", "xterm")] {
+        let line = format!("-a -t {key} -e {more}");
+        let (mut child, mut screen) = on_terminal("gpdbrestore", &cluster, &line, term);
+        let mut shown = String::new();
+        screen.read_to_string(&mut shown).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(0), "{shown}");
+        assert!(!shown.contains("segments,") && !shown.contains('\x1b'), "{shown:?}");
+    }
+    // As from cron.
+    let piped = run("gpdbrestore", &cluster, &format!("-a -t {key} -e")).expect_status(0);
     assert_eq!(piped.stderr, "");
 }
 

@@ -3,24 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use gpdump_testkit::{Cluster, ClusterSpec, Finished, Plain, Program};
-use gpdump_tests::{DEMO, dump};
-
-fn run(cluster: &Cluster, args: &[&str]) -> Finished {
-    Program::new("gpdbrestore", cluster)
-        .args(["-a"])
-        .args(args.iter().copied())
-        .run()
-}
-
-#[track_caller]
-fn said(end: &Finished, words: &str) {
-    assert!(end.stdout.contains(words), "{words:?} is not in\n{}", end.stdout);
-}
-
-fn one(cluster: &Cluster, sql: &str) -> String {
-    cluster.sql(DEMO, sql).remove(0).remove(0).unwrap_or_default()
-}
+use gpdump_testkit::{Cluster, ClusterSpec, Plain, Program};
+use gpdump_tests::{DEMO, assert_said as said, dump, one, try_restore as run};
 
 #[test]
 fn tables_that_were_refused_are_listed_for_a_second_try() {

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use gpdump_testkit::{Cluster, ClusterSpec, Finished, Plain, Program, Sshd, bin};
-use gpdump_tests::{DEMO, dump, dump_files};
+use gpdump_tests::{DEMO, assert_screen_and_log, dump, dump_files};
 
 fn run(server: &Cluster, line: &str) -> Finished {
     Program::new("gpdbrestore", server)
@@ -31,21 +31,12 @@ fn has_rows(server: &Cluster) -> bool {
 fn what_is_said_and_where() {
     let (server, key) = with_a_set();
     let logs = server.home().join("logs");
-    let logs = logs.to_str().unwrap();
-    for (option, has_info, has_debug) in [
-        ("-q", false, false),
-        ("--quiet", false, false),
-        ("-v", true, true),
-        ("--verbose", true, true),
-    ] {
-        let end = run(&server, &format!("-a -e -t {key} -l {logs} {option}")).expect_status(0);
-        assert_eq!(end.stdout.contains("-[INFO]:-"), has_info, "{option}\n{}", end.stdout);
-        assert_eq!(end.stdout.contains("-[DEBUG]:-"), has_debug, "{option}\n{}", end.stdout);
+    let options = [["-q", "--quiet"], ["-v", "--verbose"]];
+    assert_screen_and_log("gpdbrestore", &logs, options, |option| {
+        let end = run(&server, &format!("-a -e -t {key} -l {} {option}", logs.display()));
         assert!(has_rows(&server), "{option}");
-    }
-    let log = fs::read_dir(logs).unwrap().next().unwrap().unwrap().path();
-    let log = fs::read_to_string(log).unwrap();
-    assert_eq!(log.matches(":-Starting gpdbrestore with args").count(), 4, "{log}");
+        end
+    });
     let help = run(&server, "--help").expect_status(0);
     assert!(help.stdout.contains("--stop-on-error"), "{}", help.stdout);
 }

@@ -199,6 +199,29 @@ fn without_a_log_directory_or_a_data_directory_there_is_a_clear_word() {
 }
 
 #[test]
+fn what_the_surroundings_lack_is_named() {
+    for (variables, expected) in [
+        (
+            &[][..],
+            "(Reason='the environment variable HOME is not set') exiting...",
+        ),
+        (
+            &[("HOME", "/tmp"), ("PGPORT", "many")][..],
+            "(Reason='PGPORT=\"many\" is not a port number') exiting...",
+        ),
+    ] {
+        let end = Command::new(env!("CARGO_BIN_EXE_gpcrondump"))
+            .args(["-a", "-x", "demo"])
+            .env_clear()
+            .envs(variables.iter().copied())
+            .output()
+            .unwrap();
+        let said = text(&end.stdout) + &text(&end.stderr);
+        assert!(end.status.code() == Some(2) && said.contains(expected), "{said}");
+    }
+}
+
+#[test]
 fn a_second_run_ends_with_status_2_and_names_the_first() {
     let home = tempfile::tempdir().unwrap();
     let data = home.path().to_str().unwrap();

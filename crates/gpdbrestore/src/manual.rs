@@ -1,6 +1,6 @@
 //! What the manual page of `gpdbrestore` says beside the options.
 
-use gpdump_core::cli::manual::{Manual, Section, Task};
+use gpdump_core::cli::manual::{ENVIRONMENT, Manual, Section, Task};
 
 pub const MANUAL: Manual = Manual {
     summary: "restore what gpcrondump wrote",
@@ -142,34 +142,7 @@ pub const MANUAL: Manual = Manual {
                 ("4", "The question was answered with no."),
             ],
         },
-        Section {
-            heading: "Environment",
-            text: &[],
-            terms: &[
-                (
-                    "MASTER_DATA_DIRECTORY",
-                    "data directory of the master, unless -d names it; of a plain PostgreSQL server its data directory",
-                ),
-                (
-                    "GPHOME",
-                    "where the server's programs are; then PATH is searched for them",
-                ),
-                ("PGHOST, PGPORT, PGUSER", "as for psql"),
-                (
-                    "PGPASSWORD, PGPASSFILE",
-                    "as for psql. Each host uses its own ~/.pgpass; no password is handed to another",
-                ),
-                (
-                    "PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY",
-                    "TLS to the servers, as for psql",
-                ),
-                ("GPDUMP_SSH", "another program instead of ssh"),
-                (
-                    "GPDUMP_LOG",
-                    "events of libraries for the log file, such as tokio_postgres=debug",
-                ),
-            ],
-        },
+        ENVIRONMENT,
         Section {
             heading: "When something is wrong",
             text: &[],

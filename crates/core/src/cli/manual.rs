@@ -44,6 +44,37 @@ pub struct Section {
     pub terms: &'static [(&'static str, &'static str)],
 }
 
+/// Both programs read the same variables.
+pub const ENVIRONMENT: Section = Section {
+    heading: "Environment",
+    text: &[],
+    terms: &[
+        (
+            "MASTER_DATA_DIRECTORY",
+            "data directory of the master, unless -d names it; of a plain PostgreSQL server its data directory",
+        ),
+        (
+            "GPHOME",
+            "where the server's programs are; then PATH is searched for them",
+        ),
+        ("PGHOST, PGPORT, PGUSER", "as for psql"),
+        ("PGDATABASE", "the database that gpcrondump dumps when no -x is given"),
+        (
+            "PGPASSWORD, PGPASSFILE",
+            "as for psql. Each host uses its own ~/.pgpass; no password is handed to another",
+        ),
+        (
+            "PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY",
+            "TLS to the servers, as for psql",
+        ),
+        ("GPDUMP_SSH", "another program instead of ssh"),
+        (
+            "GPDUMP_LOG",
+            "events of libraries for the log file, such as tokio_postgres=debug",
+        ),
+    ],
+};
+
 /// Longest line of the source; formatters break lines anew.
 const SOURCE_WIDTH: usize = 78;
 

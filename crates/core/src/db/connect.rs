@@ -420,7 +420,17 @@ impl From<BoxError> for FailedTry {
     }
 }
 
+/// What a segment of Greenplum says to whom it takes for a stray client.
+pub(super) const IS_A_SEGMENT: &str = "connections to primary segments are not allowed";
+
 fn again_after(error: &tokio_postgres::Error) -> Again {
+    // It comes with the code of a server that is starting, but will be a segment for ever.
+    if error
+        .as_db_error()
+        .is_some_and(|said| said.message().contains(IS_A_SEGMENT))
+    {
+        return Again::Never;
+    }
     match error.code().map(tokio_postgres::error::SqlState::code) {
         // cannot_connect_now (it starts, recovers or shuts down), too_many_connections
         Some("57P03" | "53300") => Again::WhileTimeIsLeft,

@@ -110,9 +110,16 @@ impl Error {
             } if source.to_string().contains("out of shared memory") => {
                 Some("raise max_locks_per_transaction on the server it names, restart it, and run again")
             }
+            Error::Connect { source, .. } if source.to_string().contains(connect::IS_A_SEGMENT) => Some(
+                "this is a segment: MASTER_DATA_DIRECTORY or -d, and PGHOST and PGPORT where they are set, must be those \
+                 of the master",
+            ),
             Error::Connect { .. } => Some(
                 "check that the server runs, that PGHOST, PGPORT and PGUSER are right, that pg_hba.conf lets this \
                  host in, and that a password, if one is asked for, stands in ~/.pgpass or PGPASSWORD",
+            ),
+            Error::Statement { code: Some(code), .. } if code == "42501" => Some(
+                "run this as the role that owns the server (PGUSER); a role that may only read can use --through-master",
             ),
             Error::LockWait { .. } => Some(
                 "end the session that holds the lock, or wait for it; --lock-timeout says how long we wait for locks",

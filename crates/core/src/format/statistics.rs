@@ -217,6 +217,8 @@ impl Slot {
             ("4", None) if is_search => builtin("text"),
             ("6", None) => builtin("float8"),
             ("7", None) => column.name.clone(),
+            // Greenplum's counters of distinct values, from which the statistics of a partitioned table are made.
+            ("98" | "99", _) => builtin("bytea"),
             (kind, _) => return Err(format!("the values of kind {kind} have a type that is not known")),
         });
         Ok(self)
@@ -326,6 +328,15 @@ mod tests {
         ] {
             assert!(block.contains(line), "{line}\n{block}");
         }
+    }
+
+    #[test]
+    fn counters_for_partitioned_tables_are_kept() {
+        let layout = StatisticsLayout::of(PgVersion(80323));
+        let fields = "5|1|0|4|-1|2|0|0|99|97|0|0|0|-|-|-|-|{1,2}|-|-|{\"\\\\016\"}";
+        let (block, notes) = column_block(&row("int4", None, fields), layout).unwrap();
+        assert_eq!(notes, [] as [String; 0]);
+        assert!(block.ends_with("    E'{\"\\\\\\\\016\"}'::bytea[]\n);\n\n"), "{block}");
     }
 
     #[test]

@@ -93,8 +93,11 @@ pub fn latest_key(files: &Files, root: &Place, prefix: &Prefix, database: &str) 
             Err(refusal) => warn!("Dump set {key} is not whole, it is passed over: {refusal}"),
         }
     }
-    Err(Refusal::known(format!(
-        "No report files located with database {database}"
+    let refusal = Refusal::known(format!("No report files located with database {database}"));
+    Err(refusal.with_hint(format!(
+        "no whole set of it lies below {}; gpcrondump --list-backups shows those that do, -u names another place, --prefix \
+         the prefix of the sets",
+        top.display()
     )))
 }
 

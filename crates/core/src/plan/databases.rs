@@ -57,7 +57,7 @@ pub fn choose(asked: &Databases, existing: &[DatabaseEntry]) -> Result<Vec<Strin
                 if parts.is_empty() || !missing.is_empty() {
                     let refusal = Refusal::known(format!("Database {name} does not exist."));
                     return Err(match parts.len() {
-                        0 | 1 => refusal,
+                        0 | 1 => refusal.with_hint(advice(name, existing)),
                         _ => refusal.with_hint(format!(
                             "taken as a list of names, {} of them does not exist either: {}.",
                             missing.len(),
@@ -78,6 +78,43 @@ pub fn choose(asked: &Databases, existing: &[DatabaseEntry]) -> Result<Vec<Strin
         ));
     }
     Ok(chosen)
+}
+
+/// Names that may be meant; a few, in the order of the server.
+fn advice(typed: &str, existing: &[DatabaseEntry]) -> String {
+    let plain = |text: &str| text.trim().replace('"', "").to_lowercase();
+    let wanted = plain(typed);
+    let near: Vec<&str> = existing
+        .iter()
+        .filter(|database| database.allows_connections && is_near(&wanted, &plain(&database.name)))
+        .map(|database| database.name.as_str())
+        .take(SHOWN)
+        .collect();
+    match near[..] {
+        [] => "names are taken as they are, without quotes and in their upper and lower case; psql -l lists them"
+            .to_owned(),
+        _ => format!("did you mean {}?", near.join(", ")),
+    }
+}
+
+const SHOWN: usize = 3;
+
+/// The same, or with one letter more, less, other, or two of them swapped.
+fn is_near(typed: &str, name: &str) -> bool {
+    let (typed, name): (Vec<char>, Vec<char>) = (typed.chars().collect(), name.chars().collect());
+    let head = typed.iter().zip(&name).take_while(|(a, b)| a == b).count();
+    let (typed, name) = (&typed[head..], &name[head..]);
+    let tail = typed
+        .iter()
+        .rev()
+        .zip(name.iter().rev())
+        .take_while(|(a, b)| a == b)
+        .count();
+    match (&typed[..typed.len() - tail], &name[..name.len() - tail]) {
+        ([], []) | ([_], [] | [_]) | ([], [_]) => head + tail > 0,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
+    }
 }
 
 /// A database of a run of several that was dumped.
@@ -149,6 +186,17 @@ mod tests {
         }
         let hint = choose(&named(&["a,nosuch"]), &existing).unwrap_err().hint.unwrap();
         assert!(hint.contains("nosuch"), "{hint}");
+    }
+
+    #[test]
+    fn a_name_that_may_be_meant_is_told() {
+        let existing = server(&["sales", "Sales Archive", "hr"]);
+        let hint = |asked: &str| choose(&named(&[asked]), &existing).unwrap_err().hint.unwrap();
+        for typed in ["slaes", "SALES", "\"sales\"", "sale", "saless", "salas"] {
+            assert_eq!(hint(typed), "did you mean sales?", "{typed}");
+        }
+        assert_eq!(hint("sales archive"), "did you mean Sales Archive?");
+        assert!(hint("x").starts_with("names are taken as they are"));
     }
 
     #[test]

@@ -19,6 +19,14 @@ pub enum DirectoryError {
     Write(Place, #[source] std::io::Error),
 }
 
+/// What could not be done to a directory, by the text of a [`DirectoryError`] from another process.
+pub fn what_failed(text: &str) -> &'static str {
+    match text.starts_with("Could not write to ") {
+        true => "write to",
+        false => "create",
+    }
+}
+
 /// Directories above a dump directory that may be new with it: `db_dumps`, and the root that `-u` names.
 const NEW_LEVELS: usize = 3;
 
@@ -83,7 +91,14 @@ pub fn find_files(files: &Files, directory: &Place, names: &[String]) -> (Vec<Fo
         });
         let size = match looked? {
             EntryKind::Directory => return None,
-            EntryKind::File(size) => Some(size),
+            EntryKind::File(size) => {
+                // As good as missing; found out later, a database would have been dropped for it.
+                if let Some(Err(error)) = place.local().map(std::fs::File::open) {
+                    problems.push(format!("could not read {place}: {error}"));
+                    return None;
+                }
+                Some(size)
+            }
             EntryKind::Other if files.is_pipe(&place) => None,
             EntryKind::Other => Some(0),
         };
@@ -103,6 +118,23 @@ pub fn write_file(files: &Files, place: &Place, text: &str) -> Result<(), String
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_is_not_found() {
+        // One that root cannot read either.
+        let write_only = Path::new("/proc/sys/vm/compact_memory");
+        if !write_only.is_file() || std::fs::File::open(write_only).is_ok() {
+            return;
+        }
+        let root = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(write_only, root.path().join("a")).unwrap();
+        std::fs::write(root.path().join("b"), "").unwrap();
+        let (_, problems) = find_files(&Files::default(), &root.path().into(), &["a".into(), "b".into()]);
+        assert!(
+            problems.len() == 1 && problems[0].starts_with("could not read "),
+            "{problems:?}"
+        );
+    }
 
     #[test]
     fn a_directory_is_made_private_and_probed() {

@@ -20,7 +20,7 @@ use crate::run::mail::{WithoutContacts, send};
 use crate::words::cluster::HostName;
 use crate::words::exit::Exit;
 use crate::words::ids::DumpDate;
-use crate::words::layout::{PARTIAL_SUFFIX, SetNames};
+use crate::words::layout::{DumpFileKind, InstanceId, PARTIAL_SUFFIX, SetNames};
 use crate::words::outcome::Severity;
 use crate::words::refusal::Refusal;
 use crate::worker::host_tasks::{HostTask, TaskOutcome};
@@ -36,12 +36,15 @@ pub(super) async fn failed(
     let end_time = (context.now)().format("%H:%M:%S").to_string();
     for (content, message) in &fleet.failures {
         match context.surroundings.cluster.primary(*content) {
+            // What a server said begins with its name already.
+            Some(primary) if message.starts_with(&primary.to_string()) => error!("{message}"),
             Some(primary) => error!("{primary}: {message}"),
             None => error!("segment {content}: {message}"),
         }
     }
     clean_after_lost_workers(context, fleet, directories).await;
-    if let Err(refusal) = write_status_files(context, fleet, names, directories, &[], &mut Vec::new()).await {
+    let status_files = write_status_files(context, fleet, names, directories, &[], &mut Vec::new()).await;
+    if let Err(refusal) = &status_files {
         error!("{refusal}");
     }
     let outcomes = outcomes_of(context, fleet, names, directories, &[]);
@@ -50,6 +53,23 @@ pub(super) async fn failed(
     }
     warn!("Dump process returned exit code 1");
     info!("Timestamp key = {}", context.key);
+    if status_files.is_ok() {
+        for primary in fleet
+            .failures
+            .keys()
+            .filter_map(|content| context.surroundings.cluster.primary(*content))
+        {
+            let id = InstanceId {
+                content: primary.content,
+                dbid: primary.dbid,
+            };
+            let name = names.of_instance(DumpFileKind::Status, id);
+            if let Some(directory) = directories.segments.get(&primary.content) {
+                let path = directory.join(name);
+                warn!("Status file {} on {} indicates errors", path.display(), primary.host);
+            }
+        }
+    }
     warn!(
         "Dump was unsuccessful. {} segment(s) failed post-dump checks.",
         fleet.failures.len()

@@ -83,22 +83,15 @@ pub(super) async fn prepare_directories(
     let master_state = prepared.map_err(|error| {
         let what = match error {
             host_ops::DirectoryError::Create(..) => {
-                error!(
-                    "Could not create directory {}: {}",
-                    master.display(),
-                    crate::db::error_chain(&error)
-                );
+                error!("Could not create directory {}", master.display());
                 "create"
             }
             host_ops::DirectoryError::Write(..) => {
-                error!(
-                    "Cannot write to {}: {}",
-                    master.display(),
-                    crate::db::error_chain(&error)
-                );
+                error!("Cannot write to {}", master.display());
                 "write to"
             }
         };
+        error!("master: {}", crate::db::error_chain(&error));
         Refusal::known(format!(
             "Could not {what} {} on master. Cannot continue.",
             master_root.display()
@@ -110,22 +103,17 @@ pub(super) async fn prepare_directories(
     info!("Checked {} on master", master_root.display());
     take_back_uploads(context);
     let primaries = context.surroundings.cluster.primaries();
-    let segments: BTreeMap<ContentId, Place> = primaries
+    // A single server's segment lives where the master's files go.
+    let single = context.surroundings.cluster.is_one_place();
+    let roots: BTreeMap<ContentId, Place> = primaries
         .iter()
-        .map(|primary| {
-            // A single server's segment lives where the master's files go.
-            let single = context.surroundings.cluster.is_one_place();
-            let data_dir = if single {
-                &context.master_data_dir
-            } else {
-                &primary.data_dir
-            };
-            (
-                primary.content,
-                dump_directory(&context.request.root_of(data_dir), context.key),
-            )
+        .map(|primary| match single {
+            true => (primary.content, master_root.clone()),
+            false => (primary.content, context.request.root_of(&primary.data_dir)),
         })
         .collect();
+    let directory = |(content, root): (&ContentId, &Place)| (*content, dump_directory(root, context.key));
+    let segments: BTreeMap<ContentId, Place> = roots.iter().map(directory).collect();
     let answers = fleet.prepare(&segments).await;
     let mut states = BTreeMap::new();
     let mut failed = 0;
@@ -136,7 +124,14 @@ pub(super) async fn prepare_directories(
             }
             Some(Err(reason)) => {
                 failed += 1;
-                error!("{reason} on {}, {primary}.", primary.host);
+                // The line that scripts look for has neither the instance nor the reason.
+                let what = host_ops::what_failed(reason);
+                error!(
+                    "Could not {what} {} on {}.",
+                    roots[&primary.content].display(),
+                    primary.host
+                );
+                error!("{primary}: {reason}");
             }
             None => {
                 failed += 1;
@@ -203,9 +198,13 @@ pub(super) async fn check_disk_space(
     }
     match too_full.len() {
         0 => Ok(()),
-        n => Err(Refusal::known(format!(
-            "Cannot continue. {n} segment(s) failed disk space checks"
-        ))),
+        n => {
+            let refusal = Refusal::known(format!("Cannot continue. {n} segment(s) failed disk space checks"));
+            Err(refusal.with_hint(format!(
+                "{percent} percent of each file system are to stay free (-f); the need is an estimate. Old sets go with -o, -u \
+                 names another place, -b leaves this check out."
+            )))
+        }
     }
 }
 
