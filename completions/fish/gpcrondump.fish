@@ -59,7 +59,7 @@ complete -c gpcrondump -l email-file -r -F -d 'senders and subjects of the compl
 complete -c gpcrondump -s a -d 'do not ask for confirmation'
 complete -c gpcrondump -s d -l master_data_directory -x -a '(__fish_complete_directories)' -d 'data directory of the master; without it the one that MASTER_DATA_DIRECTORY names'
 complete -c gpcrondump -s B -x -d 'work on at most N hosts at once, 64 if not said; with --external: on N tables, 4 if not said'
-complete -c gpcrondump -l through-master -d 'read everything through the master\'s port (PGHOST, PGPORT), with rights to read and no more, into the directory of -u on this machine; for managed servers, and where nobody can log in to the segments'
+complete -c gpcrondump -l through-master -d 'read everything through the master\'s port (PGHOST, PGPORT), with rights to read and no more, into the directory of -u on this machine or the bucket of --storage; for managed servers, and where nobody can log in to the segments'
 complete -c gpcrondump -l jobs -x -d 'with --through-master: copy through N connections, if not said 4 where they can share a snapshot, else 1'
 complete -c gpcrondump -s b -d 'do not check for free disk space'
 complete -c gpcrondump -s f -x -d 'keep this much of each disk free, 10 if not said; 0 checks nothing'

@@ -1,11 +1,6 @@
 //! `--external` as far as a server without external tables can show it: what is refused, in which words, and that no secret
 //! comes out. That rows go and come is proven on a real Greenplum; `docs/external-tables.md` says how.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot look at its surroundings has to fail, and at once"
-)]
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 

@@ -64,6 +64,11 @@ pub const MANUAL: Manual = Manual {
                      the server's version in PATH, and no MASTER_DATA_DIRECTORY.",
                 ),
                 (
+                    "gpcrondump -a -q -x sales --through-master --storage s3://cold-copies/warehouse1",
+                    "The same into a bucket: nothing of the set touches a disk. The account is in AWS_ACCESS_KEY_ID and \
+                     AWS_SECRET_ACCESS_KEY, or in a file that --storage-credentials names.",
+                ),
+                (
                     "gpcrondump -a -q --all-databases --exclude-database scratch --through-master -u /backup --jobs 8",
                     "Every database but one, through eight connections.",
                 ),

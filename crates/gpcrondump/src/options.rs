@@ -211,7 +211,8 @@ pub static GROUPS: &[OptionGroup] = &[
             flag(
                 &["--through-master"],
                 "read everything through the master's port (PGHOST, PGPORT), with rights to read and no more, into the \
-                 directory of -u on this machine; for managed servers, and where nobody can log in to the segments",
+                 directory of -u on this machine or the bucket of --storage; for managed servers, and where nobody can log in \
+                 to the segments",
             )
             .of(Origin::Ours),
             int(

@@ -41,7 +41,8 @@ pub static GROUPS: &[OptionGroup] = &[
             text(
                 &["--external"],
                 "PROTOCOL",
-                "read them by this protocol (\"cos\", or a file that describes it) instead of the one in the manifest",
+                "read them by this protocol (\"cos\", or a file that describes it) instead of the one in the manifest; with \
+                 --verify: read and count them",
             )
             .of(Origin::Ours),
             text(
@@ -121,7 +122,7 @@ pub static GROUPS: &[OptionGroup] = &[
             flag(
                 &["--through-master"],
                 "send everything through the master's port (PGHOST, PGPORT), --jobs files at once, from the directory of -u \
-                 on this machine; for managed servers, and where nobody can log in to the segments",
+                 on this machine or the bucket of --storage; for managed servers, and where nobody can log in to the segments",
             )
             .of(Origin::Ours),
             flag(

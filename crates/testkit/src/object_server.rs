@@ -193,11 +193,10 @@ fn serve(wire: impl Wire, port: u16, state: &Mutex<State>) {
         let kind = {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             state.count += 1;
-            let found = state
+            state
                 .faults
                 .iter_mut()
-                .find_map(|(fault, seen)| fault.strikes(seen, &request));
-            found
+                .find_map(|(fault, seen)| fault.strikes(seen, &request))
         };
         let response = match kind.and_then(FaultKind::instead) {
             Some(response) => response,

@@ -96,6 +96,24 @@ pub fn reading(
     }
 }
 
+/// How many rows are in the storage. As text, which every type can be read as.
+pub fn counting(helper: &str, columns: &[String], location: &str, shape: Shape<'_>) -> Statements {
+    let defined: Vec<String> = columns
+        .iter()
+        .map(|name| format!("{} text", quote_ident(name)))
+        .collect();
+    Statements {
+        create: format!(
+            "CREATE READABLE EXTERNAL TEMP TABLE {helper} ({}) LOCATION ({}) {}",
+            defined.join(", "),
+            quote_literal(location).trim_start(),
+            shape.sql(true)
+        ),
+        insert: format!("SELECT pg_catalog.count(*) FROM pg_temp.{helper}"),
+        drop: format!("DROP EXTERNAL TABLE pg_temp.{helper}"),
+    }
+}
+
 /// What a session is told before it is given a secret: as little as a session can choose is written into logs, and no
 /// notice quotes a statement. Only a superuser may change the last ones.
 pub async fn keep_quiet(session: &Session) -> Result<bool, Error> {
@@ -421,7 +439,8 @@ mod tests {
                 let helper = helper_name(key, 4711, number);
                 let write = writing(&helper, &table, &names, &place(Direction::Write), shape);
                 let read = reading(&helper, &table, &typed, &place(Direction::Read), shape);
-                for part in [write, read] {
+                let count = counting(&helper, &names, &place(Direction::Read), shape);
+                for part in [write, read, count] {
                     for statement in [part.create, part.insert, part.drop] {
                         text.push_str(&statement);
                         text.push_str(";\n");

@@ -328,6 +328,7 @@ impl DumpFleet {
             self.fleet.send(host, &Request::Find { directory, names }).await;
         }
         let mut found: BTreeMap<ContentId, Vec<FoundFile>> = BTreeMap::new();
+        let mut problems = Vec::new();
         let deadline = Instant::now() + PREPARE_LIMIT;
         loop {
             asked.retain(|host, contents| !contents.is_empty() && !self.lost_hosts.contains(host));
@@ -338,13 +339,20 @@ impl DumpFleet {
                 break;
             };
             let host = event.host;
-            if let Some(Event::Found { files }) = self.note(event)
+            if let Some(Event::Found {
+                files,
+                problems: unseen,
+            }) = self.note(event)
                 && let Some(content) = asked.get_mut(&host).and_then(VecDeque::pop_front)
             {
+                problems.extend(
+                    unseen
+                        .into_iter()
+                        .map(|text| format!("{}: {text}", self.instances[&content])),
+                );
                 found.insert(content, files);
             }
         }
-        let mut problems = Vec::new();
         for (content, stamps) in &self.stamps {
             let instance = &self.instances[content];
             let Some(found) = found.get(content) else {

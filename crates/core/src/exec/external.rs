@@ -68,6 +68,8 @@ pub enum Keep {
     Nothing,
     /// Each table is a transaction of its own: its rows are in when it ends.
     Rows,
+    /// Rows are counted and go nowhere.
+    Count,
 }
 
 /// Opens the transaction of a session that writes rows away, and takes the snapshot of this name, or one of its own.
@@ -134,7 +136,7 @@ pub async fn run(
 async fn one_table(session: &Session, job: &ExternalJob, keep: Keep) -> (Result<u64, Failure>, bool) {
     let (begin, give_up) = match keep {
         Keep::Nothing => ("SAVEPOINT gpcrondump_table", "ROLLBACK TO SAVEPOINT gpcrondump_table"),
-        Keep::Rows => ("BEGIN", "ROLLBACK"),
+        Keep::Rows | Keep::Count => ("BEGIN", "ROLLBACK"),
     };
     if let Err(error) = session.run(begin, "beginning with a table").await {
         return (Err(Failure::Server(error)), false);
@@ -156,7 +158,13 @@ async fn move_rows(session: &Session, job: &ExternalJob, keep: Keep) -> Result<u
     let create = session.run(&job.statements.create, &doing).await;
     create.map_err(Failure::Server)?;
     let doing = format!("moving the rows of {}", job.table);
-    let rows = session.change(&job.statements.insert, &doing).await;
+    let rows = match keep {
+        Keep::Count => session.one(&job.statements.insert, &doing).await.map(|count| {
+            let count = count.and_then(|text| text.parse().ok());
+            count.unwrap_or_default()
+        }),
+        Keep::Nothing | Keep::Rows => session.change(&job.statements.insert, &doing).await,
+    };
     let rows = rows.map_err(Failure::Server)?;
     if job.expected.is_some_and(|expected| expected != rows) {
         return Err(Failure::Count(rows));

@@ -120,10 +120,16 @@ impl RestoreFleet {
                         ))
                     })?;
             match event {
-                Ok(Event::Found { files }) => {
+                Ok(Event::Found { files, problems }) => {
                     let Some((directory, _)) = queues[host].pop_front() else {
                         continue;
                     };
+                    match problems.into_iter().next() {
+                        // A storage has one place for a file. Of several directories another one may have it.
+                        Some(problem) if directory.is_stored() => return Err(Refusal::failed(problem)),
+                        Some(problem) => tracing::warn!("{}: {problem}", self.hosts[host]),
+                        None => {}
+                    }
                     for file in files {
                         found.insert((self.hosts[host].clone(), directory.clone(), file.name), file.size);
                     }

@@ -29,6 +29,8 @@ pub struct Tally {
     /// What is wrong beside the rows.
     pub beside: Vec<String>,
     pub unchecked: Vec<String>,
+    /// Rows of tables that were counted where they are.
+    elsewhere: Vec<u64>,
 }
 
 #[derive(Debug)]
@@ -121,6 +123,11 @@ impl Tally {
         self.damaged.entry(table).or_default().insert(reason);
     }
 
+    /// A table whose rows are in no file of the set, and were counted where they are.
+    pub fn elsewhere(&mut self, rows: u64) {
+        self.elsewhere.push(rows);
+    }
+
     /// How a file is called, with tables and totals, for a line of the log.
     pub fn describe(&self, file: usize) -> String {
         match self.files.get(file) {
@@ -133,7 +140,11 @@ impl Tally {
 
     /// Holds what was found against what should be there. `defined`: the tables that the definitions create.
     pub fn judge(&mut self, defined: &HashSet<String>) -> Judgement {
-        let mut judgement = Judgement::default();
+        let mut judgement = Judgement {
+            tables: self.elsewhere.len(),
+            rows: self.elsewhere.iter().sum(),
+            ..Judgement::default()
+        };
         let mut damaged = std::mem::take(&mut self.damaged);
         for set in &self.sets {
             let key = set.key;
@@ -196,6 +207,16 @@ mod tests {
             table: format!("s.{name}"),
             totals: rows.map(|rows| TableTotals { rows, bytes: rows }),
         }
+    }
+
+    #[test]
+    fn tables_whose_rows_lie_elsewhere_count_too() {
+        let mut tally = Tally::default();
+        tally.elsewhere(7);
+        tally.elsewhere(3);
+        tally.without_rows("s.lost".to_owned(), "4 rows are missing".to_owned());
+        let judgement = tally.judge(&HashSet::new());
+        assert_eq!((judgement.tables, judgement.rows, judgement.damaged.len()), (2, 10, 1));
     }
 
     #[test]

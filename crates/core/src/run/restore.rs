@@ -8,6 +8,7 @@ mod database;
 mod definitions;
 mod dry_run;
 mod external;
+mod external_verify;
 mod extras;
 mod failed_tables;
 mod fetch;

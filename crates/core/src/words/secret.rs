@@ -123,6 +123,11 @@ pub fn hide_parameters(text: &str) -> Option<String> {
     Some(hidden)
 }
 
+/// The same, for texts that go on with or without.
+pub fn without_parameters(text: &str) -> String {
+    hide_parameters(text).unwrap_or_else(|| text.to_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -198,6 +198,8 @@ pub enum Event {
     ResetDone,
     Found {
         files: Vec<FoundFile>,
+        /// Of files that could not be looked for: they may be there.
+        problems: Vec<String>,
     },
     Written {
         path: Place,

@@ -181,11 +181,7 @@ impl Worker {
             Request::Find { directory, names } => {
                 let files = self.files.clone();
                 let (files, problems) = blocking(move || host_ops::find_files(&files, &directory, &names)).await;
-                for text in problems {
-                    let level = LogLevel::Warning;
-                    let _ = self.events.send(Event::Log { level, text }).await;
-                }
-                let _ = self.events.send(Event::Found { files }).await;
+                let _ = self.events.send(Event::Found { files, problems }).await;
             }
             Request::WriteFile { path, text } => {
                 let (files, target) = (self.files.clone(), path.clone());

@@ -18,6 +18,7 @@ use crate::plan::external::{
 use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::words::dialect::Dialect;
+use crate::words::environment::Environment;
 use crate::words::names::QualifiedName;
 use crate::words::outcome::{InstanceOutcome, InstanceResult};
 use crate::words::refusal::Refusal;
@@ -68,7 +69,7 @@ pub(super) async fn prepare(context: &DumpContext<'_>, session: &Session) -> Res
         ))
         .with_hint("leave --external away"));
     }
-    end_lost_sessions(context, session).await?;
+    end_lost_sessions(context.environment, session, &context.surroundings.dialect).await?;
     external_note::tell_of_others(context, is_running);
     ensure_protocol(session, &request.template, &context.database).await?;
     let left_out = external::read_left_out(session, &context.surroundings.dialect);
@@ -95,15 +96,19 @@ pub(super) async fn prepare(context: &DumpContext<'_>, session: &Session) -> Res
 }
 
 /// A server goes on with a statement whose client was killed, and holds its locks.
-async fn end_lost_sessions(context: &DumpContext<'_>, session: &Session) -> Result<(), Refusal> {
-    let host = &context.environment.host_full;
-    let found = external::sessions_named(session, &context.surroundings.dialect, APPLICATION).await;
+pub(in crate::run) async fn end_lost_sessions(
+    environment: &Environment,
+    session: &Session,
+    dialect: &Dialect,
+) -> Result<(), Refusal> {
+    let host = &environment.host_full;
+    let found = external::sessions_named(session, dialect, APPLICATION).await;
     for (pid, name) in found.map_err(|error| refusal_of(&error))? {
         let Some(process) = process_of(&name, host) else {
             // Of another host: nobody here knows whether its program lives.
             continue;
         };
-        if process == context.environment.pid || is_running(process) {
+        if process == environment.pid || is_running(process) {
             continue;
         }
         match external::end_session(session, &pid).await {
@@ -118,10 +123,13 @@ async fn end_lost_sessions(context: &DumpContext<'_>, session: &Session) -> Resu
     Ok(())
 }
 
-/// Whether a process is, or may be, one of this program.
+/// Whether a process is, or may be, one of these programs: a restore has such sessions too.
 fn is_running(process: u32) -> bool {
     match std::fs::read(format!("/proc/{process}/cmdline")) {
-        Ok(line) => String::from_utf8_lossy(&line).contains("gpcrondump"),
+        Ok(line) => {
+            let line = String::from_utf8_lossy(&line);
+            ["gpcrondump", "gpdbrestore"].iter().any(|name| line.contains(name))
+        }
         // One that may not be looked at lives.
         Err(error) => error.kind() != std::io::ErrorKind::NotFound,
     }

@@ -11,7 +11,7 @@ use crate::exec::restore_fleet::LoadOutcome;
 use crate::format::external_rows::{ExternalRows, ExternalTable};
 use crate::plan::external::{Direction, application_name, helper_name, location, shown_location};
 use crate::plan::restore::routes::Routes;
-use crate::run::dump_database::external::{ensure_protocol, explain};
+use crate::run::dump_database::external::{end_lost_sessions, ensure_protocol, explain};
 use crate::run::refusal_of;
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
@@ -44,6 +44,10 @@ impl Scene<'_> {
                 rows.tables.len()
             ))
             .with_hint(UNCHANGED));
+        }
+        if !self.request.dry_run {
+            // They would keep the database from being dropped, and tables from being emptied.
+            end_lost_sessions(self.environment, session, &self.around.dialect).await?;
         }
         let access = &self.request.external;
         let storage = access.storage(rows);

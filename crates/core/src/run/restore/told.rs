@@ -5,6 +5,7 @@ use crate::exec::restore_records::MasterOutcome;
 use crate::format::run_report::{MESSAGES, RestoreBody};
 use crate::plan::restore::DumpSet;
 use crate::words::ids::TimestampKey;
+use crate::words::secret::without_parameters;
 
 /// The set was found; `sets` are all that rows come from, newest first.
 pub(super) fn of_set(told: &mut RestoreBody, set: &DumpSet, sets: impl Iterator<Item = TimestampKey>) {
@@ -31,6 +32,7 @@ pub(super) fn of_end(told: &mut RestoreBody, master: &MasterOutcome, load: &Load
         .chain(files().flat_map(|file| &file.miscounted))
         .chain(&master.errors)
         .chain(files().flat_map(|file| &file.refused));
-    told.restore_errors = errors.take(MESSAGES).cloned().collect();
+    // Servers quote statements, and those of external tables have secrets in them.
+    told.restore_errors = errors.take(MESSAGES).map(|text| without_parameters(text)).collect();
     told.failed_tables = load.troubled.iter().map(ToString::to_string).collect();
 }

@@ -10,7 +10,7 @@ use super::chain::{self, Chain};
 use super::definitions::parse_script;
 use super::selection::Selection;
 use super::which::find_key;
-use super::{PROGRAM, scene, told};
+use super::{PROGRAM, external_verify, scene, told};
 use crate::exec::restore_fleet::RestoreFleet;
 use crate::format::external_rows::ExternalRows;
 use crate::format::report::BackupType;
@@ -69,6 +69,12 @@ pub(super) async fn verify(
     }
     if let Some(rows) = set.manifest.as_ref().and_then(|manifest| manifest.external.as_ref()) {
         note_external(rows, &mut tally);
+        match request.external.template {
+            Some(_) if !request.metadata_only => {
+                external_verify::count(environment, request, &set, selection.as_ref(), rows, &mut tally).await?;
+            }
+            _ => note_unread(rows, &mut tally),
+        }
     }
     let judgement = tally.judge(&defined);
     report.tables = judgement.tables.saturating_sub(judgement.damaged.len()) as u64;
@@ -85,16 +91,19 @@ pub(super) async fn verify(
     tell(&set, &tally, &judgement)
 }
 
-/// Rows in a storage are not looked at: only the segments read them, into tables.
-fn note_external(rows: &ExternalRows, tally: &mut Tally) {
+/// Rows in a storage are not looked at unless somebody asks: all of them would be read.
+fn note_unread(rows: &ExternalRows, tally: &mut Tally) {
     let count: u64 = rows.tables.iter().map(|table| table.rows).sum();
     if !rows.tables.is_empty() {
         tally.unchecked.push(format!(
-            "{count} rows of {} tables: they lie in {}, where only external tables read them",
+            "{count} rows of {} tables: they lie in {}, where only external tables read them (--external counts them)",
             rows.tables.len(),
             shown_location(rows, "", Direction::Read)
         ));
     }
+}
+
+fn note_external(rows: &ExternalRows, tally: &mut Tally) {
     for missing in &rows.missing {
         let reason = format!("its rows were not written when the set was made: {}", missing.why);
         tally.without_rows(missing.table.to_string(), reason);

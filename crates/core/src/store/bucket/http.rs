@@ -9,6 +9,7 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -65,7 +66,11 @@ pub(super) fn client(access: &StorageAccess, limits: Limits) -> io::Result<HttpC
         builder = builder.no_proxy();
     }
     let client = builder.build().map_err(io::Error::other)?;
-    Ok(HttpClient::new(Patient { client, limits }))
+    Ok(HttpClient::new(Patient {
+        client,
+        limits,
+        is_down: AtomicBool::new(false),
+    }))
 }
 
 /// Whom to believe that a server is what it says. Nobody, where no certificate will be looked at.
@@ -119,6 +124,9 @@ impl Resolve for Names {
 struct Patient {
     client: reqwest::Client,
     limits: Limits,
+    /// The last request had no answer, however often it was sent. Those that follow are sent once: what a run that fails
+    /// has to undo shall not wait as long for each file.
+    is_down: AtomicBool,
 }
 
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
@@ -148,7 +156,9 @@ impl Patient {
             };
             tries += 1;
             let has_time = tries < LEAST_TRIES || began.elapsed() + pause < self.limits.connect;
-            let (Some(why), true) = (why, has_time) else {
+            let is_hopeless = answer.is_err() && self.is_down.load(Ordering::Relaxed);
+            let (Some(why), true, false) = (why, has_time, is_hopeless) else {
+                self.is_down.store(answer.is_err(), Ordering::Relaxed);
                 return answer.map(|(response, _)| response);
             };
             // The path alone: the rest of a URL is nobody's business.
