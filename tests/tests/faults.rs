@@ -1,20 +1,22 @@
 //! The fault matrix (`docs/reliability.md`). A quick part of it always; `GPDUMP_FAULTS=all` for the whole, or a part of a
 //! fault's or a phase's name (`GPDUMP_FAULTS="dump: locks"`). `GPDUMP_BLESS=1` writes the page; `GPDUMP_FAULTS_RECORD` names a directory in which
-//! every cell that was run is kept and not run again, and which several processes may share.
+//! every cell that was run is kept and not run again, and which several processes may share. `GPDUMP_TEST_GPHOME` names a Greenplum 6:
+//! then the servers are real ones of it, and the page has a table of their own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gpdump_testkit::repository;
 use gpdump_tests::faults::{
-    CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, Record, SILENCE, Stage, When, check_page, fault_named, page_of,
-    run_cell,
+    CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, Record, SILENCE, Stage, check_page, fault_named, page_of, run_cell,
 };
 
 /// One of each kind of wait: what other tests do not have, and what has a bound of its own.
-const QUICK: [(&str, Phase); 3] = [
+const QUICK: [(&str, Phase); 5] = [
     ("no program on a host", Phase::DumpStart),
     ("worker killed", Phase::RestoreData),
     ("host cut off", Phase::DumpLocks),
+    ("host killed together with pg_dump", Phase::DumpDdl),
+    ("another server becomes primary", Phase::DumpData),
 ];
 
 fn wanted() -> Vec<(&'static str, Phase)> {
@@ -24,10 +26,7 @@ fn wanted() -> Vec<(&'static str, Phase)> {
     }
     let mut cells = Vec::new();
     for phase in PHASES {
-        for fault in FAULTS
-            .iter()
-            .filter(|fault| phase.is_first() || fault.when != When::First)
-        {
+        for fault in FAULTS.iter().filter(|fault| fault.comes_at(phase)) {
             let name = format!("{}, {}", phase.name(), fault.name);
             if choice == "all" || choice.split(';').any(|part| name.contains(part)) {
                 cells.push((fault.name, phase));

@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::client::{Rows, Session, Target};
+use crate::greenplum;
 use crate::hosts::Hosts;
 use crate::keeper::{Keeper, postmaster_line, wait_until_ready};
 use crate::postgres::{self, Shape, bin_dir, os_user};
@@ -51,11 +52,11 @@ impl ClusterSpec {
 
 /// How a server of ours is started.
 #[derive(Debug, Clone, Default)]
-struct ServerPlace {
-    port: u16,
-    sockets: PathBuf,
+pub(crate) struct ServerPlace {
+    pub(crate) port: u16,
+    pub(crate) sockets: PathBuf,
     /// Of its host; empty for the machine's own.
-    namespace: String,
+    pub(crate) namespace: String,
 }
 
 /// One server of a cluster.
@@ -70,8 +71,8 @@ pub struct Instance {
     pub data_dir: PathBuf,
     /// Where clients on other hosts go.
     pub address: String,
-    target: Target,
-    server: ServerPlace,
+    pub(crate) target: Target,
+    pub(crate) server: ServerPlace,
 }
 
 /// A running cluster; a started one is gone when this is dropped.
@@ -89,6 +90,8 @@ pub struct Cluster {
     _proxy: Option<Proxy>,
     keeper: Option<Mutex<Keeper>>,
     hosts: Option<Arc<Hosts>>,
+    /// `$GPHOME` of a real Greenplum whose servers are ours.
+    gphome: Option<PathBuf>,
 }
 
 /// One plain PostgreSQL server, without anything of Greenplum.
@@ -110,6 +113,7 @@ impl Plain {
             _proxy: None,
             keeper: Some(Mutex::new(keeper)),
             hosts: None,
+            gphome: None,
         }
     }
 }
@@ -207,7 +211,52 @@ impl Cluster {
             _proxy: Some(proxy),
             keeper: Some(Mutex::new(keeper)),
             hosts: spec.hosts,
+            gphome: None,
         }
+    }
+
+    /// A real Greenplum 6 of the programs in `gphome`, so many segments on each of the hosts, with these settings.
+    pub fn greenplum(
+        gphome: &Path,
+        hosts: &Arc<Hosts>,
+        segments_each: usize,
+        settings: &[(&'static str, &'static str)],
+    ) -> Self {
+        let mut keeper = Keeper::of(&gphome.join("bin"));
+        let sockets = socket_dir(&keeper, "run");
+        let mut instances = greenplum::lay_out(gphome, &keeper, hosts, segments_each);
+        for instance in &mut instances {
+            instance.target.host = sockets.to_str().expect("made of ASCII").to_owned();
+            instance.server.sockets = sockets.clone();
+            greenplum::write_settings(instance, settings);
+        }
+        greenplum::write_configuration(gphome, &instances);
+        // The segments first: the master asks them what they have not finished.
+        for instance in instances.iter().rev() {
+            keeper.start(&instance.data_dir, instance.port, &sockets, &instance.server.namespace);
+        }
+        let master = instances.remove(0);
+        let cluster = Cluster {
+            master,
+            segments: instances,
+            user: os_user(),
+            home: home_dir(&keeper),
+            _home: None,
+            _proxy: None,
+            keeper: Some(Mutex::new(keeper)),
+            hosts: Some(Arc::clone(hosts)),
+            gphome: Some(gphome.to_owned()),
+        };
+        for instance in cluster.segments.iter().chain([&cluster.master]) {
+            greenplum::wait_until_ready(&cluster, instance);
+        }
+        cluster.sql("postgres", "CREATE ROLE gpadmin SUPERUSER LOGIN");
+        cluster
+    }
+
+    /// Real Greenplum servers that were started for this value.
+    pub fn is_greenplum(&self) -> bool {
+        self.gphome.is_some()
     }
 
     /// A master with a catalog that names many segments on many hosts, and nothing behind them: for measurements with
@@ -244,6 +293,7 @@ impl Cluster {
             _proxy: None,
             keeper: Some(Mutex::new(keeper)),
             hosts: None,
+            gphome: None,
         }
     }
 
@@ -312,6 +362,7 @@ impl Cluster {
             _proxy: None,
             keeper: None,
             hosts: None,
+            gphome: None,
         }
     }
 
@@ -345,7 +396,7 @@ impl Cluster {
         }
     }
 
-    /// The servers were started for this value, and are plain PostgreSQL.
+    /// The servers were started for this value.
     pub fn is_own(&self) -> bool {
         self.keeper.is_some()
     }
@@ -438,6 +489,9 @@ impl Cluster {
         let mut keeper = keeper.lock().unwrap();
         keeper.start(&instance.data_dir, server.port, &server.sockets, &server.namespace);
         drop(keeper);
+        if self.is_greenplum() {
+            return greenplum::wait_until_ready(self, instance);
+        }
         assert!(
             wait_until_ready(&instance.data_dir),
             "the server in {} did not start again",
@@ -466,7 +520,7 @@ impl Cluster {
             host: instance.server.sockets.to_str().expect("made of ASCII").to_owned(),
             port: instance.server.port,
             user: self.user.clone(),
-            utility: None,
+            utility: self.is_greenplum().then(|| greenplum::UTILITY.to_owned()),
         }
     }
 
@@ -484,18 +538,25 @@ impl Cluster {
         }
         if self.is_own() {
             let path = std::env::var_os("PATH").unwrap_or_default();
-            let dirs = std::iter::once(bin_dir()).chain(std::env::split_paths(&path));
+            let dirs = std::iter::once(self.bin_dir()).chain(std::env::split_paths(&path));
             env.push(("PATH", std::env::join_paths(dirs).expect("PATH was a path before")));
             env.push(("GPHOME", OsString::new()));
         }
         env
     }
 
+    fn bin_dir(&self) -> PathBuf {
+        match &self.gphome {
+            Some(home) => home.join("bin"),
+            None => bin_dir(),
+        }
+    }
+
     /// A program of the server: from `$GPHOME/bin` for a real Greenplum.
     pub fn tool(&self, name: &str) -> Command {
         let dir = match std::env::var_os("GPHOME") {
             Some(home) if !self.is_own() => PathBuf::from(home).join("bin"),
-            _ => bin_dir(),
+            _ => self.bin_dir(),
         };
         let mut command = Command::new(dir.join(name));
         command
@@ -538,7 +599,7 @@ impl Cluster {
 }
 
 impl Instance {
-    fn on(sockets: &Path, dbid: i32, content: i32, host: &str, port: u16, data_dir: PathBuf) -> Self {
+    pub(crate) fn on(sockets: &Path, dbid: i32, content: i32, host: &str, port: u16, data_dir: PathBuf) -> Self {
         let target = Target {
             host: sockets.to_str().expect("made of ASCII").to_owned(),
             port,
@@ -620,11 +681,15 @@ fn settings(port: u16, sockets: &Path) -> String {
 }
 
 fn copy_data_dir(keeper: &Keeper, name: &str, shape: Shape) -> PathBuf {
+    copy_of(&postgres::prepared(shape), keeper, name)
+}
+
+pub(crate) fn copy_of(prepared: &Path, keeper: &Keeper, name: &str) -> PathBuf {
     let data_dir = keeper.top().join(name);
     postgres::run(
         Command::new("cp")
             .args(["-a", "--reflink=auto"])
-            .arg(postgres::prepared(shape))
+            .arg(prepared)
             .arg(&data_dir),
     );
     fs::write(
@@ -672,7 +737,7 @@ fn send(data_dir: &Path, signal: Signal) {
 }
 
 /// A port that nobody listens on, below those that the kernel gives to clients. Somebody may still be quicker.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     use std::hash::{BuildHasher, RandomState};
     let mut port = 15_000 + (RandomState::new().hash_one(0) % 17_000) as u16;
     while TcpListener::bind(("0.0.0.0", port)).is_err() {
@@ -700,7 +765,7 @@ fn home_dir(keeper: &Keeper) -> PathBuf {
 }
 
 /// The name that this machine calls itself, if it can find itself by that name.
-fn local_host_name() -> String {
+pub(crate) fn local_host_name() -> String {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let found = (name.as_str(), 0)
         .to_socket_addrs()

@@ -17,7 +17,7 @@ top=$1; shift
 pids=
 tab=$(printf '\t')
 while IFS=$tab read -r data port sockets namespace; do
-  ${namespace:+nsenter --net=/run/netns/$namespace} "$@" -D "$data" -p "$port" -k "$sockets" >>"$data.log" 2>&1 &
+  ${namespace:+nsenter --net=/run/netns/$namespace} "$@" -D "$data" -p "$port" -k "$sockets" $(cat "$data.options" 2>/dev/null) >>"$data.log" 2>&1 &
   pids="$pids $!"
 done
 for pid in $pids; do kill -QUIT "$pid" 2>/dev/null; kill -CONT "$pid" 2>/dev/null; done
@@ -35,6 +35,11 @@ pub(crate) struct Keeper {
 impl Keeper {
     /// A keeper for a new directory, which is gone when the keeper is. `GPDUMP_TESTKIT_KEEP=1` leaves it for a look.
     pub(crate) fn new() -> Self {
+        Keeper::of(&postgres::bin_dir())
+    }
+
+    /// The same for the servers of these programs.
+    pub(crate) fn of(bin_dir: &Path) -> Self {
         let top = tempfile::Builder::new()
             .prefix("gpdump-")
             .tempdir_in(postgres::base_dir())
@@ -48,7 +53,7 @@ impl Keeper {
             .args(["-c", SCRIPT, "keeper"])
             .arg(&top)
             .args(postgres::become_server_user())
-            .arg(postgres::bin_dir().join("postgres"))
+            .arg(bin_dir.join("postgres"))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

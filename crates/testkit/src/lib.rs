@@ -15,6 +15,7 @@ pub mod client;
 mod cluster;
 pub mod compare;
 pub mod console;
+mod greenplum;
 mod hosts;
 mod keeper;
 pub mod object_server;

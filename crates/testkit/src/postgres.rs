@@ -20,6 +20,8 @@ const GREENPLUM_CATALOG: &str = include_str!("../../../tests/data/catalog/greenp
 pub(crate) enum Shape {
     Greenplum,
     Plain,
+    /// Made by the programs of a Greenplum 6.
+    Real,
 }
 
 /// The directory with `postgres` and `initdb`: `GPDUMP_PG_BINDIR`, else what pg_config says, else Debian's newest.
@@ -96,14 +98,18 @@ pub(crate) fn base_dir() -> PathBuf {
 
 /// The prepared data directory of this shape; made when it is not there.
 pub(crate) fn prepared(shape: Shape) -> PathBuf {
-    let bin_dir = bin_dir();
+    prepared_by(&bin_dir(), shape)
+}
+
+/// The same, made by these programs.
+pub(crate) fn prepared_by(bin_dir: &Path, shape: Shape) -> PathBuf {
     let version = Command::new(bin_dir.join("postgres"))
         .arg("--version")
         .output()
         .unwrap()
         .stdout;
     let mut hasher = DefaultHasher::new();
-    (shape, &bin_dir, version, GREENPLUM_CATALOG, os_user()).hash(&mut hasher);
+    (shape, bin_dir, version, GREENPLUM_CATALOG, os_user()).hash(&mut hasher);
     let root = base_dir().join(format!("gpdump-testkit-{}", os_user()));
     fs::create_dir_all(&root).unwrap();
     fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
@@ -117,25 +123,26 @@ pub(crate) fn prepared(shape: Shape) -> PathBuf {
         let _ = fs::remove_dir_all(&making);
         fs::create_dir(&making).unwrap();
         give_to_server_user(&making);
-        make(&bin_dir, &making.join("data"), shape);
+        make(bin_dir, &making.join("data"), shape);
         fs::rename(&making, &ready).unwrap();
     }
     ready.join("data")
 }
 
 fn make(bin_dir: &Path, data: &Path, shape: Shape) {
-    run(server_command(&bin_dir.join("initdb"))
+    let mut initdb = server_command(&bin_dir.join("initdb"));
+    initdb
         .arg("-D")
         .arg(data)
-        .args([
-            "--no-sync",
-            "--no-instructions",
-            "--locale=C.UTF-8",
-            "--encoding=UTF8",
-            "--auth=trust",
-        ])
-        // Small WAL segments: most of a fresh data directory is one empty segment of 16 MB.
-        .args(["--wal-segsize=1", "--username", &os_user()]));
+        .args(["--locale=C.UTF-8", "--encoding=UTF8", "--auth=trust"])
+        .args(["--username", &os_user()]);
+    if shape == Shape::Real {
+        // It tries what the machine can bear, and would write large numbers down.
+        run(initdb.args(["--max_connections=60", "--shared_buffers=16MB"]));
+        return;
+    }
+    // Small WAL segments: most of a fresh data directory is one empty segment of 16 MB.
+    run(initdb.args(["--no-sync", "--no-instructions", "--wal-segsize=1"]));
     if shape == Shape::Greenplum {
         // Also template0: the create-database file of a dump set says TEMPLATE = template0.
         for database in ["template0", "template1", "postgres"] {
@@ -148,7 +155,7 @@ fn make(bin_dir: &Path, data: &Path, shape: Shape) {
 }
 
 /// Runs SQL in a server that serves nobody else; it may write in pg_catalog and enter template0.
-fn single_user(bin_dir: &Path, data: &Path, database: &str, sql: &str) {
+pub(crate) fn single_user(bin_dir: &Path, data: &Path, database: &str, sql: &str) {
     let mut server = server_command(&bin_dir.join("postgres"))
         .args(["--single", "-j", "-O", "-F", "-D"])
         .arg(data)

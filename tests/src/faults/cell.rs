@@ -235,8 +235,8 @@ fn sessions(stage: &Stage) -> Vec<String> {
     let mut found = Vec::new();
     for server in std::iter::once(cluster.master()).chain(cluster.segments()) {
         let sql = "SELECT application_name || ', ' || coalesce(query, '') FROM pg_stat_activity \
-             WHERE backend_type = 'client backend' AND (application_name LIKE 'gpcrondump%' \
-             OR application_name LIKE 'gpdbrestore%' OR application_name = 'pg_dump')";
+             WHERE application_name LIKE 'gpcrondump%' OR application_name LIKE 'gpdbrestore%' \
+             OR application_name = 'pg_dump'";
         match cluster.try_sql_behind(server, "postgres", sql) {
             Ok(rows) => found.extend(
                 rows.iter()
@@ -358,7 +358,7 @@ fn check_rows(stage: &Stage, said: &str, may_lack: bool, wrong: &mut Vec<String>
                 .any(|line| line.contains("[ERROR]") && line.contains(&named))
     };
     for (content, segment) in stage.cluster.segments().iter().enumerate() {
-        for (table, rows) in ROWS {
+        for ((table, _), rows) in ROWS.into_iter().zip(&stage.counts[content]) {
             if table == "spare" || is_told(table) {
                 continue;
             }

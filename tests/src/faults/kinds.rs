@@ -33,6 +33,19 @@ pub enum When {
     First,
     /// To a run that is there: in the first phase, as soon as it has a worker on the bad host.
     Running,
+    /// To a run that is there, and at these phases only: at others it is another fault, or none.
+    At(&'static [Phase]),
+}
+
+impl Fault {
+    /// Whether the matrix has a cell for it.
+    pub fn comes_at(&self, phase: Phase) -> bool {
+        match self.when {
+            When::Always | When::Running => true,
+            When::First => phase.is_first(),
+            When::At(phases) => phases.contains(&phase),
+        }
+    }
 }
 
 /// What a fault can touch.
@@ -122,6 +135,35 @@ pub static FAULTS: &[Fault] = &[
                 scene.cluster().start_server_again(segment);
             }
         },
+    },
+    Fault {
+        // The master's own work fails first, and nothing of the dump waits for the host any more. Its worker hangs before it
+        // dies, so that it cannot be the first.
+        name: "host killed together with pg_dump",
+        when: When::At(&[Phase::DumpDdl]),
+        names: &[HOST, &["pg_dump"], &["files named *"]],
+        is_fatal_at: always,
+        inject: |scene| {
+            // The cut is taken, and rows are copied.
+            crate::within(
+                std::time::Duration::from_secs(30),
+                "files are written on the host",
+                || scene.stage.files(BAD_SEGMENT, "gz.partial") > 0,
+            );
+            std::thread::sleep(std::time::Duration::from_millis(500));
+            for pid in scene.stage.hosts.workers(BAD_HOST) {
+                signal(pid, Signal::STOP);
+            }
+            for pid in scene.stage.hosts.processes_of_master() {
+                let words = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                if words.contains("bin/pg_dump\0") {
+                    signal(pid, Signal::KILL);
+                }
+            }
+            std::thread::sleep(std::time::Duration::from_millis(700));
+            scene.stage.hosts.kill_all(BAD_HOST);
+        },
+        heal: |scene| (fault_named("host killed").heal)(scene),
     },
     Fault {
         name: "ssh refuses",
@@ -252,7 +294,10 @@ pub static FAULTS: &[Fault] = &[
     Fault {
         name: "no free connection on a segment",
         when: When::Always,
-        names: &[SEGMENT, &["too many clients", "connection slots"]],
+        names: &[
+            SEGMENT,
+            &["too many clients", "connection slots", "connection limit exceeded"],
+        ],
         is_fatal_at: |phase| matches!(phase, Phase::DumpStart | Phase::RestoreCheck),
         inject: |scene| {
             for _ in 0..60 {
@@ -324,6 +369,36 @@ pub static FAULTS: &[Fault] = &[
                  WHERE application_name = 'testkit' AND query LIKE 'LOCK TABLE public.t1%'",
             );
         },
+    },
+    Fault {
+        name: "database made anew",
+        when: When::At(&[
+            Phase::DumpLocks,
+            Phase::DumpDdl,
+            Phase::DumpData,
+            Phase::DumpFinish,
+            Phase::RestoreDdl,
+            Phase::RestoreData,
+            Phase::RestorePostData,
+        ]),
+        names: &[],
+        is_fatal_at: |phase| phase != Phase::DumpFinish,
+        inject: make_anew,
+        heal: |scene| {
+            if scene.phase.is_dump() {
+                make_anew(scene);
+                scene.cluster().sql("postgres", &format!("DROP DATABASE {SOURCE}"));
+                scene.stage.load();
+            }
+        },
+    },
+    Fault {
+        name: "another server becomes primary",
+        when: When::At(&[Phase::DumpLocks, Phase::DumpDdl, Phase::DumpData, Phase::DumpFinish]),
+        names: &[&["The cluster changed during the dump"], SEGMENT, HOST],
+        is_fatal_at: |phase| phase != Phase::DumpFinish,
+        inject: |scene| change_dbid(scene, BAD_SEGMENT as i32 + 2, 77),
+        heal: |scene| change_dbid(scene, 77, BAD_SEGMENT as i32 + 2),
     },
     Fault {
         name: "statements cancelled",
@@ -413,6 +488,44 @@ fn of_ours(function: &str) -> String {
         "SELECT {function}(pid) FROM pg_stat_activity WHERE application_name LIKE 'gpcrondump%' \
          OR application_name LIKE 'gpdbrestore%'"
     )
+}
+
+/// Throws everybody out of the database, drops it and creates it, empty.
+fn make_anew(scene: &mut Scene<'_>) {
+    let database = scene.database();
+    let throw_out = format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{database}' AND pid <> pg_backend_pid()"
+    );
+    crate::within(std::time::Duration::from_secs(30), "the database is made anew", || {
+        scene.each_server(&throw_out);
+        let drop = format!("DROP DATABASE IF EXISTS {database}");
+        let create = format!("CREATE DATABASE {database}");
+        scene.cluster().try_sql("postgres", &drop).is_ok() && scene.cluster().try_sql("postgres", &create).is_ok()
+    });
+}
+
+/// What the catalog tells after a mirror has taken over: the rows of a segment are with another instance.
+fn change_dbid(scene: &Scene<'_>, from: i32, to: i32) {
+    let cluster = scene.cluster();
+    let on_master = |sql: &str| {
+        let done = cluster.try_sql_behind(cluster.master(), "postgres", sql);
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"))
+    };
+    if cluster.is_greenplum() {
+        let update = format!("UPDATE gp_segment_configuration SET dbid = {to} WHERE dbid = {from}");
+        on_master(&format!("SET allow_system_table_mods = true; {update}"));
+        return;
+    }
+    let file = cluster.master_data_dir().join("postgresql.conf");
+    let text = fs::read_to_string(&file).unwrap();
+    let changed = text.replace(&format!("\"dbid\":{from},"), &format!("\"dbid\":{to},"));
+    assert_ne!(text, changed, "dbid {from} is not in {}", file.display());
+    fs::write(&file, changed).unwrap();
+    on_master("SELECT pg_reload_conf()");
+    crate::within(std::time::Duration::from_secs(10), "the master shows it", || {
+        let sql = format!("SELECT 1 FROM gp_segment_configuration WHERE dbid = {to}");
+        !on_master(&sql).is_empty()
+    });
 }
 
 /// Makes the file system of a segment's dumps full: a small one is laid over it when the run has not opened a file there

@@ -3,16 +3,36 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use super::stage::gphome;
 use super::{BOUND, CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, SILENCE};
 
-const BEGIN: &str = "<!-- written by the tests: begin -->\n";
-const END: &str = "<!-- written by the tests: end -->\n";
+/// Where the tables of these servers stand: PostgreSQL in Greenplum's shape, or a real Greenplum.
+fn marks() -> (&'static str, &'static str) {
+    match gphome() {
+        None => (
+            "<!-- written by the tests: begin -->\n",
+            "<!-- written by the tests: end -->\n",
+        ),
+        Some(_) => (
+            "<!-- written by the tests on Greenplum 6: begin -->\n",
+            "<!-- written by the tests on Greenplum 6: end -->\n",
+        ),
+    }
+}
 
 /// The page with new tables.
 pub fn page_of(page: &str, cells: &[Cell]) -> String {
-    let (head, rest) = page.split_once(BEGIN).expect("the page has its first mark");
-    let (old, tail) = rest.split_once(END).expect("the page has its second mark");
-    format!("{head}{BEGIN}{}{END}{tail}", tables(cells, old))
+    let (begin, end) = marks();
+    let (head, old, tail) = parts(page);
+    format!("{head}{begin}{}{end}{tail}", tables(cells, old))
+}
+
+/// The page before the tables, these, and what follows.
+fn parts(page: &str) -> (&str, &str, &str) {
+    let (begin, end) = marks();
+    let (head, rest) = page.split_once(begin).expect("the page has its first mark");
+    let (old, tail) = rest.split_once(end).expect("the page has its second mark");
+    (head, old, tail)
 }
 
 /// What the page has for a cell.
@@ -113,6 +133,7 @@ fn redacted(message: &str) -> String {
 
 /// Complains when a cell of the list is not on the page, or has another status there.
 pub fn check_page(page: &str, cells: &[Cell]) -> Vec<String> {
+    let (_, page, _) = parts(page);
     let mut problems = Vec::new();
     for fault in FAULTS {
         let rows = page

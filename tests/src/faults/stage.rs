@@ -61,6 +61,8 @@ pub struct Stage {
     pub cluster: Cluster,
     /// A good set of [`SOURCE`].
     pub key: String,
+    /// Rows of each segment, in the order of [`ROWS`]. A real Greenplum places them by itself.
+    pub counts: Vec<Vec<u64>>,
     gate: PathBuf,
     limits: Vec<(&'static str, u64)>,
 }
@@ -72,29 +74,49 @@ pub struct Hold {
     gate: Option<PathBuf>,
 }
 
+/// `$GPHOME` of a real Greenplum 6 to run on, instead of PostgreSQL in its shape.
+pub fn gphome() -> Option<PathBuf> {
+    std::env::var_os("GPDUMP_TEST_GPHOME")
+        .filter(|home| !home.is_empty())
+        .map(PathBuf::from)
+}
+
+fn rows_on(segment: &Instance) -> Vec<u64> {
+    let counts = ROWS.map(|(table, _)| format!("(SELECT count(*) FROM public.{table})"));
+    let rows = segment.sql(SOURCE, &format!("SELECT {}", counts.join(", ")));
+    let number = |text: &Option<String>| text.as_deref().unwrap_or_default().parse().expect("a count");
+    rows[0].iter().map(number).collect()
+}
+
 impl Stage {
     /// The programs are given these limits: option and seconds.
     pub fn start(limits: Vec<(&'static str, u64)>) -> Stage {
         let hosts = Arc::new(Hosts::start(4));
-        let cluster = Cluster::start(ClusterSpec {
-            // What a server has said is committed has to survive its death.
-            settings: vec![
-                ("max_connections", "30"),
-                ("max_locks_per_transaction", "32"),
-                ("synchronous_commit", "on"),
-            ],
-            ..ClusterSpec::on_hosts(&hosts, 2)
-        });
+        // What a server has said is committed has to survive its death.
+        let settings = vec![
+            ("max_connections", "30"),
+            ("max_locks_per_transaction", "32"),
+            ("synchronous_commit", "on"),
+        ];
+        let cluster = match gphome() {
+            Some(home) => Cluster::greenplum(&home, &hosts, 2, &settings),
+            None => Cluster::start(ClusterSpec {
+                settings,
+                ..ClusterSpec::on_hosts(&hosts, 2)
+            }),
+        };
         let gate = hosts.top().join("gate");
         let mut stage = Stage {
             hosts,
             cluster,
             key: String::new(),
+            counts: Vec::new(),
             gate,
             limits,
         };
         stage.write_pg_dump();
         stage.load();
+        stage.counts = stage.cluster.segments().iter().map(rows_on).collect();
         fs::create_dir_all(stage.log_directory()).unwrap();
         let end = stage.dump_program().run().expect_status(0);
         stage.key = end.timestamp_key();
@@ -111,17 +133,22 @@ impl Stage {
                 let last = first as u64 + rows - 1;
                 let values = match table {
                     "checked" => "i".to_owned(),
-                    // Text that compression cannot make small: a full disk has to be met.
-                    "toasted" => {
-                        "i, (SELECT string_agg(md5((i * 977 + k)::text), '') FROM generate_series(1, 250) k)".to_owned()
-                    }
+                    // Text that compression cannot make small: a full disk has to be met. Greenplum's blocks are four times as
+                    // large, and so are the values that it keeps outside of them.
+                    "toasted" => format!(
+                        "i, (SELECT string_agg(md5((i * 977 + k)::text), '') FROM generate_series(1, {}) k)",
+                        if self.cluster.is_greenplum() { 1000 } else { 250 }
+                    ),
                     _ => "i, md5(i::text)".to_owned(),
                 };
                 sql.push_str(&format!(
                     "INSERT INTO {table} SELECT {values} FROM generate_series({first}, {last}) i;"
                 ));
             }
-            segment.sql(SOURCE, &sql);
+            match self.cluster.is_greenplum() {
+                true => self.cluster.sql(SOURCE, &sql),
+                false => segment.sql(SOURCE, &sql),
+            };
         }
     }
 
@@ -131,7 +158,7 @@ impl Stage {
         let real = PathBuf::from(tool.get_program());
         let gate = self.gate.display();
         let text = format!(
-            "#!/bin/sh\nif [ \"$1\" != --version ] && [ -e '{gate}' ]; then touch '{gate}.reached'; while [ -e '{gate}' ]; \
+            "#!/bin/sh\nif [ \"$1\" != --version ] && [ \"$1\" != --help ] && [ -e '{gate}' ]; then touch '{gate}.reached'; while [ -e '{gate}' ]; \
              do sleep 0.05; done; fi\nexec '{}' \"$@\"\n",
             real.display()
         );
@@ -303,7 +330,7 @@ impl Stage {
     }
 
     /// Files of a segment's dumps whose names end so.
-    fn files(&self, content: usize, end: &str) -> usize {
+    pub(super) fn files(&self, content: usize, end: &str) -> usize {
         let days = fs::read_dir(self.dumps_of(content)).into_iter().flatten().flatten();
         days.flat_map(|day| fs::read_dir(day.path()).into_iter().flatten().flatten())
             .filter(|file| file.file_name().to_string_lossy().ends_with(end))

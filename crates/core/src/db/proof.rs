@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
+use crate::words::dialect::Dialect;
 use crate::words::ids::Oid;
 use crate::words::names::{QualifiedName, quote_literal};
 
@@ -71,4 +72,44 @@ pub async fn count_rows(session: &Session, table: &QualifiedName) -> Result<u64,
     let count = session.one(&sql, &doing).await?;
     // A server that counts answers with a number.
     Ok(count.and_then(|text| text.parse().ok()).unwrap_or(u64::MAX))
+}
+
+/// The rows of all copies of a replicated table; `None` for any other. A server that reads one gives those of one copy.
+pub async fn count_copies(session: &Session, table: &QualifiedName, oid: Oid) -> Result<Option<u64>, Error> {
+    let doing = format!("counting the copies of {table}");
+    let sql = format!(
+        "SELECT 1 FROM pg_catalog.gp_distribution_policy WHERE localoid = {} AND policytype = 'r'",
+        oid.0
+    );
+    if session.one(&sql, &doing).await?.is_none() {
+        return Ok(None);
+    }
+    let sql = format!(
+        "SELECT pg_catalog.count(*) FROM gp_dist_random({})",
+        quote_literal(&table.sql())
+    );
+    let count = session.one(&sql, &doing).await?;
+    Ok(count.and_then(|text| text.parse().ok()))
+}
+
+/// Ends what an earlier run of the program has left in a database: sessions of its name that are older than this one. A server goes on
+/// with a statement whose client was killed. Gives the number of those that are there still.
+pub async fn end_older_sessions(
+    session: &Session,
+    dialect: &Dialect,
+    database: &str,
+    application_name: &str,
+) -> Result<usize, Error> {
+    let pid = match dialect.pg_version.0 >= 90_200 {
+        true => "pid",
+        false => "procpid",
+    };
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(a.{pid}) FROM pg_catalog.pg_stat_activity a WHERE a.datname = {} \
+         AND a.application_name = {} AND a.backend_start < \
+         (SELECT o.backend_start FROM pg_catalog.pg_stat_activity o WHERE o.{pid} = pg_catalog.pg_backend_pid())",
+        quote_literal(database),
+        quote_literal(application_name)
+    );
+    Ok(session.rows(&sql, "ending sessions of an earlier run").await?.len())
 }

@@ -266,7 +266,7 @@ impl DumpFleet {
         forgotten.into_values().collect()
     }
 
-    /// Takes everything since `start` back.
+    /// Takes everything since `start` back. A worker that does not say within the limit that it has counts as lost.
     pub async fn reset(&mut self) {
         self.fleet.send_all(&Request::Reset).await;
         let mut waiting: BTreeSet<usize> = (0..self.fleet.hosts().count()).collect();
@@ -278,6 +278,14 @@ impl DumpFleet {
             let host = event.host;
             if let Some(Event::ResetDone) = self.note(event) {
                 waiting.remove(&host);
+            }
+        }
+        for host in waiting {
+            if self.lost_hosts.insert(host) {
+                let message = format!("did not take its files back within {} s", RESET_LIMIT.as_secs());
+                for content in self.fleet.segments_of(host).contents.clone() {
+                    self.failures.entry(content).or_insert_with(|| message.clone());
+                }
             }
         }
         self.stamps.clear();

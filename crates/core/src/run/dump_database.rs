@@ -26,6 +26,7 @@ use std::path::PathBuf;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use self::prepare::Directories;
 use super::dump_lines::{self, EngineArguments};
 use super::set_record::SetRecord;
 use super::{interrupted, refusal_of};
@@ -42,7 +43,7 @@ use crate::plan::mail::MailFacts;
 use crate::store::data_file::write_small_file;
 use crate::store::files::Files;
 use crate::store::pipe::GiveUpOnDrop;
-use crate::words::dialect::HashFamily;
+use crate::words::dialect::{Dialect, HashFamily};
 use crate::words::environment::Environment;
 use crate::words::exit::Exit;
 use crate::words::ids::TimestampKey;
@@ -119,18 +120,29 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
             return Err(refusal);
         }
     };
-    let mut begun = false;
+    let mut begun = None;
     let result = tokio::select! {
         result = dump(context, &sessions, &mut fleet, &mut begun) => result,
         () = cancel.cancelled() => Err(interrupted()),
     };
     context.board.end();
-    // Workers clean up while our sessions are cancelled: a signal must be through within seconds.
-    tokio::join!(fleet.stop(), sessions.abort());
+    let given_up = match (&result, &begun) {
+        (Err(_), Some(directories)) => Some(directories),
+        _ => None,
+    };
+    let clean = async {
+        // A signal must be through within seconds: then workers clean up while they are stopped.
+        tokio::select! {
+            () = after::clean(context, &mut fleet, given_up) => {}
+            () = cancel.cancelled() => {}
+        }
+        fleet.stop().await;
+    };
+    tokio::join!(clean, sessions.abort());
     external_note::take_back(context, result.as_ref().is_ok_and(|dumped| dumped.record.is_some()));
     match result {
         Ok(dumped) => after::finish(context, dumped, exit, cancel).await,
-        Err(refusal) if begun && !cancel.is_cancelled() => {
+        Err(refusal) if begun.is_some() && !cancel.is_cancelled() => {
             after::gave_up(context, &refusal).await;
             Err(refusal)
         }
@@ -153,11 +165,12 @@ struct Sessions {
 impl Sessions {
     async fn open(context: &DumpContext<'_>) -> Result<Sessions, Refusal> {
         let open = || async {
-            context
-                .address
-                .open(&context.database)
-                .await
-                .map_err(|error| refusal_of(&error))
+            let opened = async {
+                let session = context.address.open(&context.database).await?;
+                session.run(Dialect::OWN_NAMES_ONLY, "preparing the session").await?;
+                Ok(session)
+            };
+            opened.await.map_err(|error: crate::db::Error| refusal_of(&error))
         };
         let (snapshot, barrier) = (open().await?, open().await?);
         let unreadable = rights::read(context, &barrier).await;
@@ -184,12 +197,12 @@ struct Dumped {
     record: Option<SetRecord>,
 }
 
-/// `begun` is set when there is something to be taken back.
+/// `begun` is where there is something to be taken back, once there is.
 async fn dump(
     context: &DumpContext<'_>,
     sessions: &Sessions,
     fleet: &mut DumpFleet,
-    begun: &mut bool,
+    begun: &mut Option<Directories>,
 ) -> Result<Dumped, Refusal> {
     let started = chrono::Local::now().to_rfc3339();
     selection::check_schemas(context, &sessions.barrier).await?;
@@ -209,16 +222,16 @@ async fn dump(
     };
     announce(context, &names, &directories.master);
     external::prepare(context, &sessions.barrier).await?;
-    *begun = true;
+    let directories = &*begun.insert(directories);
     let dialect = &context.surroundings.dialect;
     let database = catalog::read_database(&sessions.barrier, dialect, &context.database)
         .await
         .map_err(|error| refusal_of(&error))?
         .ok_or_else(|| Refusal::known(format!("Database {} does not exist.", context.database)))?;
 
-    let cut = match snapshot::take_cut(context, sessions, fleet, &names, &directories, &database, selection).await? {
+    let cut = match snapshot::take_cut(context, sessions, fleet, &names, directories, &database, selection).await? {
         Some(cut) => cut,
-        None => return Ok(after::failed(context, fleet, &names, &directories).await),
+        None => return Ok(after::failed(context, fleet, &names, directories).await),
     };
     // DDL is read and split while the rows are copied.
     let ddl = ddl::make_ddl(context, sessions, &cut.tables, cut.pg_dump, &database);
@@ -263,7 +276,7 @@ async fn dump(
     }
     context.board.end();
     if !fleet.all_well() {
-        return Ok(after::failed(context, fleet, &names, &directories).await);
+        return Ok(after::failed(context, fleet, &names, directories).await);
     }
     let mut texts = match texts {
         Some(texts) => texts,
@@ -313,13 +326,13 @@ async fn dump(
     let files = write_master_files(context, &directories.master, &names, texts).await?;
     fleet.publish().await;
     if !fleet.all_well() {
-        return Ok(after::failed(context, fleet, &names, &directories).await);
+        return Ok(after::failed(context, fleet, &names, directories).await);
     }
     let mut master_stamps = files.publish(&directories.master).map_err(io)?;
     prepare::take_back_uploads(context);
     let end_time = (context.now)().format("%H:%M:%S").to_string();
-    files::write_status_files(context, fleet, &names, &directories, &steps, &mut master_stamps).await?;
-    let mut outcomes = files::outcomes_of(context, fleet, &names, &directories, &master_stamps);
+    files::write_status_files(context, fleet, &names, directories, &steps, &mut master_stamps).await?;
+    let mut outcomes = files::outcomes_of(context, fleet, &names, directories, &master_stamps);
     external::note_missing(written.as_ref(), &mut outcomes);
     master_stamps.push(files::write_report(context, &names, &directories.master, &outcomes).map_err(io)?);
     for (kind, text) in state {
@@ -328,7 +341,7 @@ async fn dump(
     }
     info!("Dump process returned exit code 0");
     info!("Timestamp key = {}", context.key);
-    files::post_dump_check(context.files, fleet, &directories, &master_stamps).await?;
+    files::post_dump_check(context.files, fleet, directories, &master_stamps).await?;
     let manifest = Manifest {
         format: match written {
             None => manifest::FORMAT,
@@ -361,7 +374,7 @@ async fn dump(
         ended: chrono::Local::now().to_rfc3339(),
         consistency: cut.consistency.clone(),
         streams: streams::of_manifest(context, &cut.consistency),
-        instances: files::instance_files(context, fleet, &directories, master_stamps),
+        instances: files::instance_files(context, fleet, directories, master_stamps),
         tables: files::table_facts(context, &cut.dumped, &fleet.totals),
         secrets_in_definitions: external::secrets_in_definitions(&sessions.barrier).await,
         external: written,
@@ -384,7 +397,7 @@ async fn dump(
         exit,
         end_time,
         record: Some(SetRecord {
-            directory: directories.master,
+            directory: directories.master.clone(),
             names,
             manifest,
         }),

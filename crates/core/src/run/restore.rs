@@ -411,7 +411,11 @@ async fn change(
     // Tables are counted before anything is changed.
     let begun = match goes_on {
         None => None,
-        Some(record) => Some(scene.take_up(record, &definitions, selection.as_ref()).await?),
+        Some(record) => Some(
+            scene
+                .take_up(&maintenance, record, &definitions, selection.as_ref())
+                .await?,
+        ),
     };
     if !request.metadata_only {
         scene.chain.write_plan(scene.files, &scene.set);

@@ -161,6 +161,10 @@ impl Dialect {
         }
     }
 
+    /// For sessions that read a database: what its owner has put into `public` must not stand in for a function or an operator
+    /// of ours, which run with our rights (CVE-2018-1058).
+    pub const OWN_NAMES_ONLY: &str = "SET search_path = pg_catalog";
+
     /// Statements that make text output the same on every server and keep time limits of the role out of a dump.
     pub fn dump_session_settings(&self) -> Vec<String> {
         let mut settings = vec![

@@ -25,7 +25,7 @@ use crate::store::compress::CompressPool;
 use crate::store::data_file::{self, DataFile, PartialFile};
 use crate::store::files::Files;
 use crate::store::pipe::GiveUp;
-use crate::words::dialect::Product;
+use crate::words::dialect::{Dialect, Product};
 use crate::words::job::{RowForm, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
 use crate::words::names::{QualifiedName, quote_literal};
@@ -130,8 +130,9 @@ impl SegmentDump {
 
     async fn dump(&mut self, session: &Session) -> Result<SegmentFiles, Error> {
         let (content, dialect) = (self.segment.instance.content, self.start.dialect.clone());
-        for setting in dialect.dump_session_settings() {
-            session.run(&setting, "preparing the session").await?;
+        let settings = dialect.dump_session_settings();
+        for setting in settings.iter().map(String::as_str).chain([Dialect::OWN_NAMES_ONLY]) {
+            session.run(setting, "preparing the session").await?;
         }
         let encoding = RowEncoding::prepare(session, &self.start.encoding).await?;
         let begin = format!(

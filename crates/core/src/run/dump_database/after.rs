@@ -82,6 +82,15 @@ pub(super) async fn failed(
     }
 }
 
+/// Takes back what segments have written for a dump that the master gave up: `given_up` is where. Nothing else may have noticed
+/// that a host died in the same moment.
+pub(super) async fn clean(context: &DumpContext<'_>, fleet: &mut DumpFleet, given_up: Option<&Directories>) {
+    if let Some(directories) = given_up {
+        fleet.reset().await;
+        clean_after_lost_workers(context, fleet, directories).await;
+    }
+}
+
 /// How long a host that was lost may take to let us in again.
 const SECOND_LOOK: Duration = Duration::from_secs(10);
 

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use tokio::time::Instant;
 
 use super::PROGRAM;
 use super::definitions::{Definitions, FirstSteps};
@@ -27,6 +29,9 @@ use crate::words::refusal::Refusal;
 
 /// Tables that are told one by one.
 const TOLD_TABLES: usize = 50;
+
+/// How long what an earlier run left may take to end.
+const LEAVE_LIMIT: Duration = Duration::from_secs(60);
 
 /// What `--resume` found.
 pub(super) enum Found {
@@ -106,11 +111,13 @@ impl Scene<'_> {
     /// Counts what was loaded, and refuses when what is left cannot be loaded again. Changes nothing.
     pub(super) async fn take_up(
         &self,
+        maintenance: &Session,
         mut record: ResumeRecord,
         definitions: &Definitions,
         selection: Option<&Selection>,
     ) -> Result<Begun, Refusal> {
         let here = |table: &QualifiedName| selection.map_or_else(|| table.clone(), |selection| selection.here(table));
+        self.end_older_sessions(maintenance).await?;
         let session = self.open(&self.database).await?;
         let row_tables = self.row_tables(selection, definitions)?;
         record.loaded = self.prove(&session, &record, selection).await?;
@@ -220,6 +227,33 @@ impl Scene<'_> {
             .collect())
     }
 
+    /// What was killed may still make an index, or fill a table: nobody else shall do it meanwhile.
+    async fn end_older_sessions(&self, maintenance: &Session) -> Result<(), Refusal> {
+        let deadline = Instant::now() + LEAVE_LIMIT;
+        let mut told = false;
+        loop {
+            let ended = proof::end_older_sessions(maintenance, &self.around.dialect, &self.database, PROGRAM).await;
+            match ended.map_err(|error| refusal_of(&error))? {
+                0 => return Ok(()),
+                left if Instant::now() > deadline => {
+                    return Err(Refusal::known(format!(
+                        "{left} sessions of the restore that was broken off are still in database {} after {} s, though they were \
+                         told to end",
+                        self.database,
+                        LEAVE_LIMIT.as_secs()
+                    ))
+                    .with_hint("nothing was changed; run the restore again when they are gone (pg_stat_activity shows them)"));
+                }
+                left if !told => {
+                    told = true;
+                    tracing::info!("Ended {left} sessions of the restore that was broken off");
+                }
+                _ => {}
+            }
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
     /// Looks which of the tables that were loaded are so still. Changes nothing.
     async fn prove(
         &self,
@@ -241,6 +275,11 @@ impl Scene<'_> {
                 let count = match oid == Some(loaded.oid) {
                     false => None,
                     true => match proof::count_rows(session, &table).await {
+                        // Copies are counted one by one as they are loaded, unless the master made them.
+                        Ok(count) if count != loaded.rows => {
+                            let copies = proof::count_copies(session, &table, loaded.oid).await;
+                            copies.ok().flatten().or(Some(count))
+                        }
                         Ok(count) => Some(count),
                         Err(error) if error.code().is_some() && session.is_open() => None,
                         Err(error) => return Err(refusal_of(&error)),
