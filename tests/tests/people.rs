@@ -329,6 +329,7 @@ fn how_far_a_restore_is_can_be_seen_on_a_terminal_and_nowhere_else() {
         shown.extend_from_slice(&part[..read]);
     }
     holder.sql("ROLLBACK");
+    drop(holder);
     screen.read_to_end(&mut shown).unwrap();
     let shown = String::from_utf8_lossy(&shown);
     assert_eq!(child.wait().unwrap().code(), Some(0), "{shown}");
