@@ -89,7 +89,9 @@ fn tables_sql(dialect: &Dialect) -> String {
     let (policy, policy_join) = match dialect.distribution {
         DistributionCatalog::PolicyType => (
             "CASE WHEN p.policytype = 'r' THEN 'r' WHEN p.localoid IS NULL THEN 's' \
-             WHEN p.distkey IS NULL OR p.distkey::text = '' THEN 'n' ELSE 'h' END",
+             WHEN p.distkey IS NULL OR p.distkey::text = '' THEN 'n' \
+             WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_opclass o WHERE o.oid = ANY (p.distclass::oid[]) \
+             AND o.opcname LIKE 'cdbhash%') THEN 'l' ELSE 'h' END",
             " LEFT JOIN pg_catalog.gp_distribution_policy p ON p.localoid = c.oid",
         ),
         DistributionCatalog::Attrnums => (
@@ -126,7 +128,7 @@ fn relation_of(row: &tokio_postgres::SimpleQueryRow) -> Option<Relation> {
     let distribution = match row.get(6)? {
         "r" => Distribution::Replicated,
         "n" => Distribution::Random,
-        "h" => Distribution::Hashed,
+        "h" | "l" => Distribution::Hashed,
         _ => Distribution::Single,
     };
     Some(Relation {
@@ -135,6 +137,7 @@ fn relation_of(row: &tokio_postgres::SimpleQueryRow) -> Option<Relation> {
         owner: row.get(3)?.to_owned(),
         storage,
         distribution,
+        legacy_hash: row.get(6) == Some("l"),
         columns: Vec::new(),
         root: None,
         condition: None,

@@ -152,6 +152,9 @@ pub struct TableFacts {
     #[serde(flatten)]
     pub totals: TableTotals,
     pub distribution: Distribution,
+    /// Its rows lie by the hash functions of Greenplum up to 5, and `hash_family` of the server is another.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub legacy_hash: bool,
 }
 
 /// Why a text is no manifest.
@@ -374,6 +377,7 @@ pub(crate) mod tests {
                 table: QualifiedName::new("public", "t"),
                 totals: TableTotals { rows: 3, bytes: 60 },
                 distribution: Distribution::Hashed,
+                legacy_hash: false,
             }],
             external: None,
             secrets_in_definitions: Vec::new(),

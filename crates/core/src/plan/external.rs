@@ -291,6 +291,7 @@ mod tests {
             owner: "u".into(),
             storage: StorageKind::Heap,
             distribution,
+            legacy_hash: false,
             columns: vec!["a".into()],
             root: None,
             condition: None,

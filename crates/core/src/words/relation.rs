@@ -39,6 +39,9 @@ pub struct Relation {
     pub owner: String,
     pub storage: StorageKind,
     pub distribution: Distribution,
+    /// Its rows lie by the hash functions of Greenplum up to 5, on a server that has newer ones.
+    #[serde(default)]
+    pub legacy_hash: bool,
     /// Live columns in attribute order, real names; generated columns are left out.
     pub columns: Vec<String>,
     /// The root of the partition hierarchy that this table is a leaf or intermediate level of.

@@ -12,6 +12,7 @@ fn relation(oid: u32, schema: &str, name: &str, storage: StorageKind) -> Relatio
         owner: "o".into(),
         storage,
         distribution: Distribution::Hashed,
+        legacy_hash: false,
         columns: Vec::new(),
         root: None,
         condition: None,

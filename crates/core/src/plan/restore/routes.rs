@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::DumpSet;
+use crate::format::manifest::TableFacts;
 use crate::words::cluster::Cluster;
 use crate::words::dialect::{Dialect, HashFamily};
 use crate::words::job::LoadRoute;
@@ -38,11 +39,11 @@ pub fn plan_routes(
     }
     let contents = cluster.primaries().iter().map(|p| p.content);
     let same_contents = !cluster.is_streams() && set.contents().into_iter().eq(contents);
-    let source: HashMap<&QualifiedName, Distribution> = set
+    let source: HashMap<&QualifiedName, Source> = set
         .manifest
         .iter()
         .flat_map(|manifest| &manifest.tables)
-        .map(|facts| (&facts.table, facts.distribution))
+        .map(|facts| (&facts.table, Source::of(facts)))
         .collect();
     let situation = Situation {
         same_contents,
@@ -117,6 +118,22 @@ fn same_hash_functions(set: &DumpSet, dialect: &Dialect) -> bool {
     }
 }
 
+/// How a table of the set was spread.
+#[derive(Clone, Copy)]
+struct Source {
+    distribution: Distribution,
+    legacy_hash: bool,
+}
+
+impl Source {
+    fn of(facts: &TableFacts) -> Source {
+        Source {
+            distribution: facts.distribution,
+            legacy_hash: facts.legacy_hash,
+        }
+    }
+}
+
 struct Situation {
     same_contents: bool,
     one_segment: bool,
@@ -126,7 +143,13 @@ struct Situation {
 }
 
 impl Situation {
-    fn route(&self, table: &TargetTable, source: Option<Distribution>, was_there: bool) -> LoadRoute {
+    fn route(&self, table: &TargetTable, source: Option<Source>, was_there: bool) -> LoadRoute {
+        // The old functions never changed; a server that has both kinds of tables says of each which it is.
+        let (source_family, same_functions) = match source.is_some_and(|source| source.legacy_hash) {
+            true => (HashFamily::Legacy, true),
+            false => (self.source_family, self.same_functions),
+        };
+        let source = source.map(|source| source.distribution);
         let was_replicated = source == Some(Distribution::Replicated);
         let is_replicated = table.distribution == Distribution::Replicated;
         if was_replicated {
@@ -146,9 +169,9 @@ impl Situation {
                 Distribution::Random => true,
                 Distribution::Hashed => {
                     !was_there
-                        && self.same_functions
-                        && self.source_family != HashFamily::None
-                        && table.hash_family == self.source_family
+                        && same_functions
+                        && source_family != HashFamily::None
+                        && table.hash_family == source_family
                         // A table that was spread at random, or is said to be, fits no hash.
                         && source.is_none_or(|source| source == Distribution::Hashed)
                 }

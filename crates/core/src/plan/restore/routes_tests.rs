@@ -25,6 +25,7 @@ fn facts(name: &str, distribution: Distribution) -> TableFacts {
         table: QualifiedName::new("s", name),
         totals: TableTotals::default(),
         distribution,
+        legacy_hash: false,
     }
 }
 
@@ -96,6 +97,30 @@ fn hash_functions_of_another_version_are_not_trusted() {
     );
     assert_eq!(
         route(&set, 3, GP6, hashed(HashFamily::Legacy), &[]),
+        LoadRoute::ThroughMaster
+    );
+}
+
+#[test]
+fn each_table_of_a_server_with_both_kinds_of_hash_goes_by_its_own() {
+    let legacy = TableFacts {
+        legacy_hash: true,
+        ..facts("t", Distribution::Hashed)
+    };
+    let set = own_set(3, HashFamily::Jump, GP6, vec![legacy]);
+    for version in [GP6, GP7] {
+        assert_eq!(
+            route(&set, 3, version, hashed(HashFamily::Legacy), &[]),
+            LoadRoute::Direct
+        );
+        // Where the database said `gp_use_legacy_hashops` and the new one does not: the definitions do not tell.
+        assert_eq!(
+            route(&set, 3, version, hashed(HashFamily::Jump), &[]),
+            LoadRoute::ThroughMaster
+        );
+    }
+    assert_eq!(
+        route(&set, 4, GP6, hashed(HashFamily::Legacy), &[]),
         LoadRoute::ThroughMaster
     );
 }

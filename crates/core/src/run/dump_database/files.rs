@@ -246,6 +246,7 @@ pub(super) fn table_facts(
         table: relation.name.clone(),
         totals: *totals,
         distribution: streams::distribution(context, relation),
+        legacy_hash: relation.legacy_hash && !context.surroundings.cluster.is_streams(),
     });
     facts.collect()
 }
