@@ -278,7 +278,7 @@ fn a_date_directory_that_goes_away_during_the_dump_fails_it() {
 fn strange_files_and_names_are_no_hindrance() {
     let server = Plain::start();
     server.sql("postgres", "CREATE TABLE t AS SELECT 1 AS a");
-    let directory = date_directory(&server, &server.master_data_dir());
+    let directory = date_directory(&server, server.master_data_dir());
     fs::create_dir_all(&directory).unwrap();
     for name in ["gp_dump_bad.rpt", "gp_dump_20269999999999.rpt", "notes.txt"] {
         fs::write(directory.join(name), "no report\n").unwrap();
