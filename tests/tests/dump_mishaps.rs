@@ -60,11 +60,12 @@ fn path_of(server: &Cluster) -> OsString {
     server.env().into_iter().find(|(name, _)| *name == "PATH").unwrap().1
 }
 
-fn date_directory(server: &Cluster, root: &Path) -> PathBuf {
-    let date = server.sql("postgres", "SELECT to_char(now(), 'YYYYMMDD')")[0][0]
-        .clone()
-        .unwrap();
-    root.join("db_dumps").join(date)
+/// Dumps with `-K` and a key of this day lie where a test can know it, whatever the time.
+const DAY: &str = "20300101";
+const KEY: &str = "20300101010101";
+
+fn date_directory(root: &Path) -> PathBuf {
+    root.join("db_dumps").join(DAY)
 }
 
 /// A file system of its own that ends when the test does. `None` where this may not be made.
@@ -113,10 +114,10 @@ fn a_directory_that_cannot_be_made_or_written_is_told_as_ever_and_then_why() {
     // Nobody can write there, root neither.
     let root = server.home().join("readonly");
     fs::create_dir_all(root.join("db_dumps")).unwrap();
-    symlink("/proc/self", date_directory(&server, &root)).unwrap();
+    symlink("/proc/self", date_directory(&root)).unwrap();
     let root = root.to_str().unwrap();
     assert_said(
-        &run(&server, &["-u", root]),
+        &run(&server, &["-u", root, "-K", KEY]),
         2,
         &[
             &format!("[ERROR]:-Cannot write to {root}/db_dumps/20"),
@@ -136,9 +137,9 @@ fn a_directory_that_cannot_be_made_or_written_is_told_as_ever_and_then_why() {
             .unwrap(),
     );
     fs::create_dir_all(root.join("db_dumps")).unwrap();
-    symlink("/proc/self", date_directory(&cluster, &root)).unwrap();
+    symlink("/proc/self", date_directory(&root)).unwrap();
     assert_said(
-        &run(&cluster, &[]),
+        &run(&cluster, &["-K", KEY]),
         2,
         &[
             &format!("[ERROR]:-Could not write to {} on {host}.\n", root.display()),
@@ -161,7 +162,7 @@ fn a_disk_without_room_is_told_before_the_dump_and_a_full_one_leaves_no_data_fil
     let Some(disk) = SmallDisk::mount(cluster.home().join("small"), 600) else {
         return;
     };
-    let end = run(&cluster, &["-u", disk.path(), "-z"]);
+    let end = run(&cluster, &["-u", disk.path(), "-z", "-K", KEY]);
     assert_said(
         &end,
         2,
@@ -172,7 +173,7 @@ fn a_disk_without_room_is_told_before_the_dump_and_a_full_one_leaves_no_data_fil
             "HINT: 10 percent of each file system are to stay free (-f)",
         ],
     );
-    let end = run(&cluster, &["-u", disk.path(), "-b"]);
+    let end = run(&cluster, &["-u", disk.path(), "-b", "-K", KEY]);
     assert_said(
         &end,
         2,
@@ -182,7 +183,7 @@ fn a_disk_without_room_is_told_before_the_dump_and_a_full_one_leaves_no_data_fil
             "[WARNING]:-Dump was unsuccessful. ",
         ],
     );
-    let left = fs::read_dir(date_directory(&cluster, &disk.0)).unwrap();
+    let left = fs::read_dir(date_directory(&disk.0)).unwrap();
     let names: Vec<String> = left
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -278,29 +279,27 @@ fn a_date_directory_that_goes_away_during_the_dump_fails_it() {
 fn strange_files_and_names_are_no_hindrance() {
     let server = Plain::start();
     server.sql("postgres", "CREATE TABLE t AS SELECT 1 AS a");
-    let directory = date_directory(&server, server.master_data_dir());
+    let directory = date_directory(server.master_data_dir());
     fs::create_dir_all(&directory).unwrap();
-    for name in ["gp_dump_bad.rpt", "gp_dump_20269999999999.rpt", "notes.txt"] {
+    for name in ["gp_dump_bad.rpt", "gp_dump_20300199999999.rpt", "notes.txt"] {
         fs::write(directory.join(name), "no report\n").unwrap();
     }
-    run(&server, &["-b"]).expect_status(0);
-    run(&server, &["-b", "--incremental"]).expect_status(0);
+    run(&server, &["-b", "-K", "20300101000001"]).expect_status(0);
+    run(&server, &["-b", "-K", "20300101000002", "--incremental"]).expect_status(0);
     // A prefix is a part of file names; whatever can be one is one.
-    let key = run(&server, &["-b", "--prefix", "a b"])
-        .expect_status(0)
-        .timestamp_key();
+    run(&server, &["-b", "-K", KEY, "--prefix", "a b"]).expect_status(0);
     Program::new("gpdbrestore", &server)
-        .args(["-a", "-t", &key, "--prefix", "a b", "--redirect", "again"])
+        .args(["-a", "-t", KEY, "--prefix", "a b", "--redirect", "again"])
         .run()
         .expect_status(0);
     assert_said(&run(&server, &["-b", "--prefix", "a/b"]), 2, &["a/b"]);
     assert_said(
-        &run(&server, &["-b", "-E", "it's"]),
+        &run(&server, &["-b", "-K", KEY, "-E", "it's"]),
         2,
         &["(Reason='The server knows no encoding \"it's\" (option -E)')"],
     );
     // Named twice, dumped once.
-    let end = run(&server, &["-b", "-x", "postgres"]).expect_status(0);
+    let end = run(&server, &["-b", "-K", "20300101020000", "-x", "postgres"]).expect_status(0);
     assert_eq!(end.stdout.matches(":-Timestamp key = ").count(), 1, "{}", end.stdout);
 }
 
