@@ -1,4 +1,5 @@
-//! Reads and unpacks a file of a dump set on its own thread, a few chunks ahead of whoever uses it.
+//! Reads and unpacks a file of a dump set on its own thread, a few chunks ahead of whoever uses it; a file of many gzip members
+//! on several threads (`members`).
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -7,6 +8,7 @@ use flate2::bufread::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 
+use super::members;
 use crate::store::files::Files;
 use crate::store::pipe::{self, PipeReader};
 use crate::words::layout::Compression;
@@ -110,7 +112,7 @@ impl Read for Counted<'_> {
     }
 }
 
-/// Starts to read. Dropping the receiver stops it.
+/// Starts to read. Dropping the receiver stops it. `decoders`: threads that may unpack members at the same time.
 ///
 /// A thread and not a task: reading a named pipe waits for its writer.
 pub(super) fn start(
@@ -118,10 +120,11 @@ pub(super) fn start(
     path: Place,
     compression: Compression,
     sum: bool,
+    decoders: usize,
 ) -> io::Result<mpsc::Receiver<Result<Chunk, String>>> {
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     std::thread::Builder::new().name("read-data".into()).spawn(move || {
-        let last = match read(&files, &path, compression, sum, &sender) {
+        let last = match read(&files, &path, compression, sum, decoders, &sender) {
             Ok(Some(sha256)) => Ok(Chunk::End { sha256 }),
             // Nobody wants the rest.
             Ok(None) => return,
@@ -138,6 +141,7 @@ fn read(
     path: &Place,
     compression: Compression,
     sum: bool,
+    decoders: usize,
     sender: &mpsc::Sender<Result<Chunk, String>>,
 ) -> io::Result<Option<Option<String>>> {
     let receiver = sender.clone();
@@ -158,7 +162,15 @@ fn read(
             if file.fill_buf()?.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            if !send_all(&mut MultiGzDecoder::new(&mut file), sender)? {
+            let is_taken = match decoders {
+                0 | 1 => send_all(&mut MultiGzDecoder::new(&mut file), sender)?,
+                _ => {
+                    let mut take = |text: Vec<u8>| sender.blocking_send(Ok(Chunk::Text(text.into()))).is_ok();
+                    let mut take_stream = |mut source: &mut dyn Read| send_all(&mut source, sender);
+                    members::unpack(&mut file, decoders, &mut take, &mut take_stream)?
+                }
+            };
+            if !is_taken {
                 return Ok(None);
             }
         }
@@ -253,7 +265,20 @@ mod tests {
     async fn read_back(bytes: &[u8], compression: Compression) -> Result<(Vec<u8>, Option<String>), String> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(bytes).unwrap();
-        let mut chunks = start(Files::default(), file.path().into(), compression, true).unwrap();
+        let mut texts = Vec::new();
+        for decoders in [1, 3] {
+            texts.push(read_with(&file, compression, decoders).await);
+        }
+        assert_eq!(texts[0], texts[1]);
+        texts.remove(0)
+    }
+
+    async fn read_with(
+        file: &tempfile::NamedTempFile,
+        compression: Compression,
+        decoders: usize,
+    ) -> Result<(Vec<u8>, Option<String>), String> {
+        let mut chunks = start(Files::default(), file.path().into(), compression, true, decoders).unwrap();
         let mut text = Vec::new();
         loop {
             match chunks.recv().await.expect("an end comes before the end")? {

@@ -8,6 +8,7 @@ mod heap_compare;
 mod heap_states;
 pub mod host_ops;
 pub mod host_tasks;
+mod members;
 pub mod protocol;
 mod restore_file;
 pub mod restore_segment;

@@ -41,6 +41,8 @@ pub(super) struct Shared {
     pub events: mpsc::Sender<Event>,
     pub cancels: Cancels,
     pub files: Files,
+    /// Threads that may unpack one file at the same time.
+    pub decoders: usize,
 }
 
 /// What came out of a file.
@@ -80,6 +82,7 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
             file.path.clone(),
             file.compression,
             file.sha256.is_some(),
+            shared.decoders,
         ),
     }
     .map_err(|error| format!("could not start reading data file \"{path}\": {error}"))?;

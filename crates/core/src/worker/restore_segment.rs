@@ -25,6 +25,9 @@ use crate::words::layout::Compression;
 use crate::words::names::QualifiedName;
 use crate::words::place::Place;
 
+/// Threads that unpack one file: more give nothing, for one thread finds the rows in what they unpack.
+const MOST_DECODERS: usize = 4;
+
 /// What all files of a host need to know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RestoreStart {
@@ -163,6 +166,7 @@ pub async fn run(
         events: events.clone(),
         cancels: Cancels::default(),
         files: data_files.clone(),
+        decoders: decoders(of_content.len()),
     });
     let mut tasks = JoinSet::new();
     let turns = Arc::new(Semaphore::new(shared.start.at_once.unwrap_or(Semaphore::MAX_PERMITS)));
@@ -200,6 +204,12 @@ pub async fn run(
             }
         }
     }
+}
+
+/// The cores are for all files of the host, and most of them for the servers that take the rows.
+fn decoders(files_at_once: usize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    (cores / files_at_once.max(1)).clamp(1, MOST_DECODERS)
 }
 
 /// What can be loaded is loaded: a file that is damaged does not keep the others out.
