@@ -34,6 +34,7 @@ complete -c gpdbrestore -l jobs -x -d 'make at most N indexes at once, and analy
 complete -c gpdbrestore -l through-master -d 'send everything through the master\'s port (PGHOST, PGPORT), --jobs files at once, from the directory of -u on this machine or the bucket of --storage; for managed servers, and where nobody can log in to the segments'
 complete -c gpdbrestore -l dry-run -d 'look at everything, say what would be done, and change nothing'
 complete -c gpdbrestore -l resume -d 'go on with the same restore, which was broken off or failed: tables that are known to be whole stay as they are, all others are emptied and loaded again'
+complete -c gpdbrestore -l no-disk-space-check -d 'do not compare what the set will take with the free space of the data directories\' file systems before anything is changed'
 complete -c gpdbrestore -s d -l master_data_directory -x -a '(__fish_complete_directories)' -d 'data directory of the master; without it the one that MASTER_DATA_DIRECTORY names'
 complete -c gpdbrestore -s B -x -d 'work on at most N hosts at once, 64 if not said; on N tables whose rows lie in a storage, 4 if not said'
 complete -c gpdbrestore -l report-status-dir -x -a '(__fish_complete_directories)' -d 'put report and status files here, on every host'

@@ -144,6 +144,66 @@ fn a_schema_called_as_the_mark_for_none_is_found() {
 }
 
 #[test]
+fn what_the_disks_have_no_room_for_is_refused_before_anything_is_changed() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.sql("postgres", "CREATE DATABASE demo");
+    cluster.sql(DEMO, "CREATE TABLE public.t (a int); CREATE TABLE public.u (a int)");
+    let key = dump(&cluster, &[]);
+    // The manifest says how much it is: more than any disk has.
+    let set = dump_files(&cluster);
+    let manifest = set
+        .iter()
+        .find(|path| path.to_string_lossy().ends_with("_manifest.json"))
+        .expect("a manifest");
+    let text = fs::read_to_string(manifest).expect("a text");
+    let (before, of_t) = text.split_at(text.find("\"name\": \"t\"").expect("the table"));
+    let of_t = of_t.replacen("\"rows\": 0", "\"rows\": 100000000000000", 1);
+    fs::write(manifest, before.to_owned() + &of_t).expect("a manifest again");
+    let databases = || {
+        one(
+            &cluster,
+            "postgres",
+            "SELECT count(*) FROM pg_database WHERE datname = 'picked'",
+        )
+    };
+    for more in [&[][..], &["--dry-run"], &["-T", "public.t"]] {
+        let options = [&["--redirect", OTHER], more].concat();
+        let end = run(&cluster, &key, &options).expect_status(2);
+        for words in [
+            " has insufficient disk space. [Need: ",
+            "Cannot continue. 1 segment(s) failed disk space checks",
+            "nothing was changed; make room, restore less with -T or -S, or go on all the same with --no-disk-space-check",
+        ] {
+            assert!(
+                end.stdout.contains(words),
+                "{more:?}: {words:?} is not in\n{}",
+                end.stdout
+            );
+        }
+        assert_eq!(databases(), "0", "{more:?}");
+    }
+    // What the database gives back when it is dropped this server does not tell: no reason to refuse.
+    let end = run(&cluster, &key, &["-e", "-T", "public.t"]).expect_status(2);
+    assert!(end.stdout.contains(" may run out of disk space: "), "{}", end.stdout);
+    restore(&cluster, &key, &["--redirect", OTHER, "-T", "public.u"]);
+    restore(&cluster, &key, &["--redirect", OTHER, "-e", "-m"]);
+    let end = run(
+        &cluster,
+        &key,
+        &[
+            "--redirect",
+            OTHER,
+            "--truncate",
+            "-T",
+            "public.t",
+            "--no-disk-space-check",
+        ],
+    );
+    assert!(!end.stdout.contains("disk space."), "{}", end.stdout);
+    assert!(end.stdout.contains("public.t"), "{}", end.stdout);
+}
+
+#[test]
 fn the_lines_are_those_of_the_originals() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.sql("postgres", "CREATE DATABASE demo");

@@ -136,6 +136,12 @@ pub static GROUPS: &[OptionGroup] = &[
                  are, all others are emptied and loaded again",
             )
             .of(Origin::Ours),
+            flag(
+                &["--no-disk-space-check"],
+                "do not compare what the set will take with the free space of the data directories' file systems before anything \
+                 is changed",
+            )
+            .of(Origin::Ours),
             text(
                 &["-d", "--master_data_directory"],
                 "DIRECTORY",

@@ -79,6 +79,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
         ao_stats: !options.has("--noaostats"),
         report_status_dir: options.text("--report-status-dir").map(absolute),
         external: external::access(options)?,
+        disk_check: !options.has("--no-disk-space-check"),
         confirm: !options.has("-a"),
         parallel: options.int("-B").and_then(|n| n.try_into().ok()).unwrap_or(PARALLEL),
         remote_bin: options.text("--remote-bin").map(remote_bin).transpose()?,
@@ -167,47 +168,32 @@ mod tests {
     }
 
     #[test]
+    fn without_a_data_directory_nothing_is_begun() {
+        let options = parse(GROUPS, &["-t".to_owned(), "20240102030405".to_owned()]).unwrap();
+        let environment = Environment {
+            master_data_directory: None,
+            ..environment()
+        };
+        let refusal = resolve(&options, &environment).1.unwrap_err();
+        assert_eq!(refusal.text, "Environment Variable MASTER_DATA_DIRECTORY not set!");
+    }
+
+    #[test]
     fn every_built_option_reaches_the_request() {
         let plain = RestoreRequest {
-            which: WhichSet::Key("20240102030405".parse().unwrap()),
-            master_data_dir: "/data/master/gpseg-1".into(),
-            backup_root: None,
-            prefix: Prefix::none(),
-            recreate: false,
-            redirect: None,
-            tables: NameList::default(),
-            schemas: NameList::default(),
-            metadata_only: false,
-            truncate: false,
-            change_schema: None,
-            verify: false,
-            globals: Extra::No,
-            statistics: Extra::No,
-            stop_on_error: false,
-            jobs: 4,
-            dry_run: false,
-            resume: false,
-            list_tables: false,
-            list_backup: false,
-            noplan: false,
-            analyze: true,
-            ao_stats: true,
-            report_status_dir: None,
             external: gpdump_core::plan::external::ExternalAccess {
                 streams: 4,
                 ..Default::default()
             },
-            confirm: true,
-            parallel: 64,
-            remote_bin: None,
-            through_master: false,
-            limits: gpdump_core::words::limits::Limits::default(),
             options_text: "-t 20240102030405".into(),
-            verbosity: Default::default(),
+            ..RestoreRequest::plain(
+                WhichSet::Key("20240102030405".parse().unwrap()),
+                "/data/master/gpseg-1".into(),
+            )
         };
         assert_eq!(request("-t 20240102030405").unwrap(), plain);
         let line = "-a -e -t 20240102030405 -d / -u /backup -B 3 -v --redirect copy --noanalyze --noaostats --remote-bin /b \
-                    --report-status-dir / -K";
+                    --report-status-dir / -K --no-disk-space-check";
         assert_eq!(
             request(line).unwrap(),
             RestoreRequest {
@@ -217,6 +203,7 @@ mod tests {
                 redirect: Some("copy".into()),
                 analyze: false,
                 ao_stats: false,
+                disk_check: false,
                 report_status_dir: Some("/".into()),
                 external: gpdump_core::plan::external::ExternalAccess {
                     streams: 3,

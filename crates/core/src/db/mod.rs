@@ -15,6 +15,7 @@ pub mod passfile;
 pub mod proof;
 pub mod relations;
 pub mod rights;
+pub mod room;
 pub mod statistics;
 pub mod table_states;
 pub mod target;

@@ -1,6 +1,7 @@
 //! The workers of a restore: they look for files, load them, and write status files.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +16,7 @@ use crate::words::names::QualifiedName;
 use crate::words::place::Place;
 use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
+use crate::worker::host_tasks::{HostTask, Room, TaskOutcome};
 use crate::worker::protocol::{Event, LogLevel, Request};
 use crate::worker::restore_segment::{LoadedTable, RestoreEvent, RestoreStart, TableTrouble};
 
@@ -22,6 +24,8 @@ const STOPPED: &str = "the restore was ended at its first error, as --stop-on-er
 
 /// Looking for files, all hosts together.
 const FIND_LIMIT: Duration = Duration::from_secs(300);
+/// Asking for room on disk, all hosts together.
+const ROOM_LIMIT: Duration = Duration::from_secs(30);
 /// Writing status files, all hosts together.
 const WRITE_LIMIT: Duration = Duration::from_secs(60);
 
@@ -33,6 +37,9 @@ pub struct RestoreFleet {
     /// Workers that have ended before their time: nobody answers for them any more.
     pub(super) lost: BTreeSet<usize>,
 }
+
+/// By host and directory; or why it is not known.
+pub type FoundRoom = BTreeMap<(HostName, PathBuf), Result<Room, String>>;
 
 /// What came of one data file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -135,6 +142,45 @@ impl RestoreFleet {
                     }
                     open -= usize::from(queues[host].is_empty());
                     send_find(&self.fleet, host, queues[host].front()).await;
+                }
+                Ok(_) => {}
+                Err(error) => return Err(Refusal::failed(error_chain(&error))),
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the file systems of these directories have left. What is not known in time is missing from the answer.
+    pub async fn room(&mut self, directories: &BTreeMap<HostName, Vec<PathBuf>>) -> Result<FoundRoom, Refusal> {
+        let mut open = BTreeSet::new();
+        for (at, host) in self.hosts.iter().enumerate() {
+            if let Some(directories) = directories.get(host).filter(|some| !some.is_empty()) {
+                let directories = directories.clone();
+                self.fleet
+                    .send(at, &Request::Task(HostTask::Room { directories }))
+                    .await;
+                open.insert(at);
+            }
+        }
+        let mut found = BTreeMap::new();
+        let deadline = Instant::now() + ROOM_LIMIT;
+        while !open.is_empty() {
+            let Ok(FleetEvent { host, event }) = tokio::time::timeout_at(deadline, self.fleet.next()).await else {
+                break;
+            };
+            let name = &self.hosts[host];
+            match event {
+                Ok(Event::TaskEnded(Ok(TaskOutcome::Room(rooms)))) => {
+                    open.remove(&host);
+                    let asked = directories.get(name).into_iter().flatten();
+                    found.extend(
+                        asked
+                            .zip(rooms)
+                            .map(|(path, room)| ((name.clone(), path.clone()), room)),
+                    );
+                }
+                Ok(Event::TaskEnded(_)) => {
+                    open.remove(&host);
                 }
                 Ok(_) => {}
                 Err(error) => return Err(Refusal::failed(error_chain(&error))),

@@ -1,7 +1,8 @@
-//! Is there room for a dump? A guess, made before anything is written, that spares a dump which cannot end well; what
+//! Is there room for a dump, or a restore (`plan::restore::room`)? A guess, made before anything is written, that spares a run which cannot end well; what
 //! decides is that every write is checked.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::words::cluster::HostName;
 
@@ -11,7 +12,7 @@ const COMPRESSION: u64 = 12;
 /// Bytes of definitions for one table, generously.
 pub const BYTES_PER_TABLE: u64 = 4096;
 
-/// Files that one instance will write.
+/// What one instance will write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Need {
     pub host: HostName,
@@ -27,6 +28,20 @@ pub struct TooFull {
     pub host: HostName,
     pub need: u64,
     pub free: u64,
+}
+
+impl fmt::Display for TooFull {
+    /// In the words of the original.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TooFull { host, need, free } = self;
+        let (need, free) = (need / 1024, free / 1024);
+        write!(f, "{host} has insufficient disk space. [Need: {need}K, Free {free}K]")
+    }
+}
+
+/// The end of a run that found so many of them; in the words of the original.
+pub fn cannot_continue(file_systems: usize) -> String {
+    format!("Cannot continue. {file_systems} segment(s) failed disk space checks")
 }
 
 /// The part of a database that is chosen, of what its tables are estimated at: of each, its size and whether it is

@@ -12,6 +12,7 @@ pub mod parts;
 pub mod places;
 pub mod remote;
 pub mod resume;
+pub mod room;
 pub mod routes;
 
 use crate::format::manifest::Manifest;

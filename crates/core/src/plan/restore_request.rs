@@ -88,6 +88,8 @@ pub struct RestoreRequest {
     pub report_status_dir: Option<PathBuf>,
     /// What is needed for rows in a storage.
     pub external: ExternalAccess,
+    /// End before anything is changed when the disks surely have no room.
+    pub disk_check: bool,
     /// Show the parameters and ask first.
     pub confirm: bool,
     /// Most hosts worked on at once; at least 1.
@@ -104,6 +106,45 @@ pub struct RestoreRequest {
 }
 
 impl RestoreRequest {
+    /// What is meant by a command line that names a set and nothing else.
+    pub fn plain(which: WhichSet, master_data_dir: PathBuf) -> RestoreRequest {
+        RestoreRequest {
+            which,
+            master_data_dir,
+            backup_root: None,
+            prefix: Prefix::none(),
+            recreate: false,
+            redirect: None,
+            tables: NameList::default(),
+            schemas: NameList::default(),
+            metadata_only: false,
+            truncate: false,
+            change_schema: None,
+            verify: false,
+            globals: Extra::No,
+            statistics: Extra::No,
+            stop_on_error: false,
+            jobs: 4,
+            dry_run: false,
+            resume: false,
+            list_tables: false,
+            list_backup: false,
+            noplan: false,
+            analyze: true,
+            ao_stats: true,
+            report_status_dir: None,
+            external: ExternalAccess::default(),
+            disk_check: true,
+            confirm: true,
+            parallel: 64,
+            remote_bin: None,
+            through_master: false,
+            limits: Limits::default(),
+            options_text: String::new(),
+            verbosity: Verbosity::default(),
+        }
+    }
+
     /// The root of what belongs to an instance with this data directory.
     pub fn root_of(&self, data_dir: &Path) -> Place {
         self.backup_root.clone().unwrap_or_else(|| data_dir.into())

@@ -14,6 +14,7 @@ mod failed_tables;
 mod fetch;
 mod lines;
 mod resume;
+mod room;
 mod rows;
 mod scene;
 mod selection;
@@ -34,6 +35,7 @@ use self::extras::Extras;
 use self::fetch::{Fetched, fetch};
 use self::lines::{EnginePlace, Phase};
 use self::resume::{Begun, Found, Keeping};
+use self::room::Planned;
 use self::rows::Wanted;
 use self::scene::{HowDefined, Scene, write_records};
 use self::selection::Selection;
@@ -367,6 +369,16 @@ where
             member.files = scene.find_files(&member.set, &mut fleet).await?;
         }
         scene.chain.older = older;
+    }
+    // What a restore that is gone on with has loaded already takes its room.
+    if !request.metadata_only && goes_on.is_none() {
+        let planned = Planned {
+            definitions: &definitions,
+            selection: selection.as_ref(),
+            files: &files,
+            database_exists: exists,
+        };
+        scene.check_room(&maintenance, &mut fleet, planned).await?;
     }
     let sum = resume::sum_of(scene, &definitions, &files);
     if let Some(record) = &goes_on {

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::Path;
 
+use super::host_tasks::Room;
 use super::protocol::{DirectoryState, FoundFile};
 use crate::store::data_file;
 use crate::store::files::{EntryKind, Files};
@@ -67,12 +68,20 @@ fn prepare_path(directory: &Path, place: &Place) -> Result<DirectoryState, Direc
             }
         }
     }
-    let space = rustix::fs::statvfs(directory).map_err(|errno| write(errno.into()))?;
-    let device = std::fs::metadata(directory).map_err(write)?.dev();
+    let Room { free_bytes, device } = room(directory).map_err(write)?;
     Ok(DirectoryState {
         created,
-        free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+        free_bytes,
         device,
+    })
+}
+
+/// What the file system of a directory has left.
+pub fn room(directory: &Path) -> std::io::Result<Room> {
+    let space = rustix::fs::statvfs(directory)?;
+    Ok(Room {
+        free_bytes: space.f_bavail.saturating_mul(space.f_frsize),
+        device: std::fs::metadata(directory)?.dev(),
     })
 }
 

@@ -1,4 +1,5 @@
-//! Single tasks on a host beside a dump: remove what is no longer wanted, save the configuration.
+//! Single tasks on a host beside a dump or a restore: remove what is no longer wanted, save the configuration, tell the room
+//! on disk.
 //!
 //! The master names a root, a date, a set; the paths are built here, from types that cannot hold a `/`, so that no message
 //! whatever it says makes this program remove anything but a date directory or the files of one set.
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::config_files;
+use super::{config_files, host_ops};
 use crate::store::files::{EntryKind, Files};
 use crate::words::ids::{DumpDate, Prefix, TimestampKey};
 use crate::words::job::FileStamp;
@@ -40,6 +41,8 @@ pub enum HostTask {
         others: Vec<PathBuf>,
         target: Place,
     },
+    /// Tells what the file systems of these directories have left.
+    Room { directories: Vec<PathBuf> },
 }
 
 /// What came of it.
@@ -51,6 +54,17 @@ pub enum TaskOutcome {
     /// The names of the files.
     SetRemoved(Vec<String>),
     ConfigSaved(FileStamp),
+    /// In the order of the directories; or why it is not known.
+    Room(Vec<Result<Room, String>>),
+}
+
+/// What a file system has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Room {
+    /// Bytes that an ordinary user can still write to it.
+    pub free_bytes: u64,
+    /// The same number means the same file system on that host.
+    pub device: u64,
 }
 
 /// Why a task could not be done, each with its path.
@@ -86,6 +100,10 @@ pub fn perform(files: &Files, task: &HostTask) -> Result<TaskOutcome, Error> {
         } => Ok(TaskOutcome::ConfigSaved(config_files::save(
             files, data_dir, others, target,
         )?)),
+        HostTask::Room { directories } => {
+            let room = |directory: &PathBuf| host_ops::room(directory).map_err(|error| error.to_string());
+            Ok(TaskOutcome::Room(directories.iter().map(room).collect()))
+        }
     }
 }
 

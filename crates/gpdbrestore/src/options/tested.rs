@@ -43,6 +43,7 @@ const TESTED: &[(&str, &str)] = &[
     ("--jobs", "restore_errors::indexes_are_made_at_the_same_time_as_far_as_asked"),
     ("--through-master", "through_master::a_cluster_is_saved_and_filled_through_its_master_alone"),
     ("--resume", "resume::whole_tables_stay_and_all_others_are_loaded_again"),
+    ("--no-disk-space-check", "restore_tables::what_the_disks_have_no_room_for_is_refused_before_anything_is_changed"),
     ("--dry-run", "restore_extras::a_dry_run_says_all_and_changes_nothing"),
     ("-d", "restore_options::reports_go_where_they_are_wanted_and_the_data_directory_can_be_named"),
     ("-B", "restore_options::reports_go_where_they_are_wanted_and_the_data_directory_can_be_named"),

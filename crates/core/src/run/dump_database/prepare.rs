@@ -189,22 +189,14 @@ pub(super) async fn check_disk_space(
         .map_err(|error| refusal_of(&error))?;
     let too_full = disk_space::too_full(&needs, percent);
     for place in &too_full {
-        error!(
-            "{} has insufficient disk space. [Need: {}K, Free {}K]",
-            place.host,
-            place.need / 1024,
-            place.free / 1024
-        );
+        error!("{place}");
     }
     match too_full.len() {
         0 => Ok(()),
-        n => {
-            let refusal = Refusal::known(format!("Cannot continue. {n} segment(s) failed disk space checks"));
-            Err(refusal.with_hint(format!(
-                "{percent} percent of each file system are to stay free (-f); the need is an estimate. Old sets go with -o, -u \
-                 names another place, -b leaves this check out."
-            )))
-        }
+        n => Err(Refusal::known(disk_space::cannot_continue(n)).with_hint(format!(
+            "{percent} percent of each file system are to stay free (-f); the need is an estimate. Old sets go with -o, -u \
+             names another place, -b leaves this check out."
+        ))),
     }
 }
 

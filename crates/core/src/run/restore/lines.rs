@@ -199,43 +199,13 @@ pub const ANALYZE_BYPASSED: [&str; 3] = [
 mod tests {
     use super::*;
     use crate::plan::restore::test_sets::{cluster, original_set};
-    use crate::words::environment::Verbosity;
-    use crate::words::ids::Prefix;
 
     fn request() -> RestoreRequest {
         RestoreRequest {
-            which: WhichSet::Key("20240102030405".parse().unwrap()),
-            master_data_dir: "/data/-1".into(),
-            backup_root: None,
-            prefix: Prefix::none(),
             recreate: true,
             redirect: Some("other".into()),
-            tables: Default::default(),
-            schemas: Default::default(),
-            metadata_only: false,
-            truncate: false,
-            change_schema: None,
-            verify: false,
-            globals: Extra::No,
-            statistics: Extra::No,
-            stop_on_error: false,
-            jobs: 4,
-            dry_run: false,
-            resume: false,
-            list_tables: false,
-            list_backup: false,
-            noplan: false,
-            analyze: true,
-            ao_stats: true,
-            report_status_dir: None,
-            external: Default::default(),
             confirm: false,
-            parallel: 64,
-            remote_bin: None,
-            through_master: false,
-            limits: crate::words::limits::Limits::default(),
-            options_text: String::new(),
-            verbosity: Verbosity::default(),
+            ..RestoreRequest::plain(WhichSet::Key("20240102030405".parse().unwrap()), "/data/-1".into())
         }
     }
 
