@@ -36,6 +36,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// However long the first took: silence is often that of one connection.
 const LEAST_TRIES: u32 = 3;
 
+/// Servers that put the parts of a large file together before they answer may need minutes; the end of a dump waits 300 s.
+const COMPLETION_FACTOR: u32 = 4;
+
 /// A line that brings fewer bytes a second is as good as broken.
 const LEAST_BYTES_A_SECOND: u64 = 32 << 10;
 
@@ -172,7 +175,11 @@ impl Patient {
 
     /// One attempt with all of its body.
     async fn call_once(&self, request: HttpRequest) -> Result<(HttpResponse, Bytes), HttpError> {
-        let silence = self.limits.silence;
+        // Asked twice while it works, a server may do it twice at once.
+        let silence = match is_completion(&request) {
+            true => self.limits.silence * COMPLETION_FACTOR,
+            false => self.limits.silence,
+        };
         let is_head = request.method() == "HEAD";
         let sent = request.body().content_length() as u64;
         let slow = || HttpError::new(HttpErrorKind::Timeout, io::Error::new(io::ErrorKind::TimedOut, SILENT));
@@ -197,6 +204,11 @@ impl Patient {
         let body = Bytes::from(body);
         Ok((HttpResponse::from_parts(parts, body.clone().into()), body))
     }
+}
+
+/// The end of an upload in parts.
+fn is_completion(request: &HttpRequest) -> bool {
+    request.method() == "POST" && request.uri().query().is_some_and(|query| query.contains("uploadId="))
 }
 
 const SILENT: &str = "the storage fell silent";
