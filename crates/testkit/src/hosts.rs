@@ -331,12 +331,14 @@ impl Hosts {
     pub fn start_sshd(&self, host: usize) {
         let dir = self.top.display();
         let config = self.top.join(format!("sshd_config-{host}"));
+        // SHLVL: bash reads ~/.bashrc for a login by ssh only when it is no other shell's child. What stands there may take a lock
+        // that a killed host never gives back.
         fs::write(
             &config,
             format!(
                 "Port 22\nHostKey {dir}/host_key\nPidFile {dir}/sshd-{host}.pid\nAuthorizedKeysFile {dir}/authorized_keys\n\
                  StrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n\
-                 PermitRootLogin yes\nLogLevel ERROR\nUseDNS no\nForceCommand {dir}/login-{host}\n"
+                 PermitRootLogin yes\nLogLevel ERROR\nUseDNS no\nSetEnv SHLVL=2\nForceCommand {dir}/login-{host}\n"
             ),
         )
         .unwrap();

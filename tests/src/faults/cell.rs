@@ -184,7 +184,10 @@ fn first_complaint(said: &str) -> String {
 /// Waits as long as a cut-off worker may need, and then complains of everything that is left. Files that the program
 /// named are given back, and removed.
 fn look_for_leftovers(stage: &Stage, said: &str, was_killed: bool, wrong: &mut Vec<String>) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(SILENCE + 6);
+    // A process of Greenplum's master that waits for a segment on a host that was cut off ends when TCP has sent again what was
+    // lost, which may be long after the host is back. Nothing of ours can end it.
+    let servers = if stage.cluster.is_greenplum() { 60 } else { 0 };
+    let deadline = Instant::now() + Duration::from_secs(SILENCE + 6 + servers);
     let mut left;
     loop {
         left = processes(stage);

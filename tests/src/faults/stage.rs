@@ -152,14 +152,16 @@ impl Stage {
         }
     }
 
-    /// A `pg_dump` that waits as long as there is a gate.
+    /// A `pg_dump` that waits as long as there is a gate: before it works, or when the gate has a text, after.
     fn write_pg_dump(&self) {
         let tool = self.cluster.tool("pg_dump");
         let real = PathBuf::from(tool.get_program());
         let gate = self.gate.display();
         let text = format!(
-            "#!/bin/sh\nif [ \"$1\" != --version ] && [ \"$1\" != --help ] && [ -e '{gate}' ]; then touch '{gate}.reached'; while [ -e '{gate}' ]; \
-             do sleep 0.05; done; fi\nexec '{}' \"$@\"\n",
+            "#!/bin/sh\nif [ \"$1\" = --version ] || [ \"$1\" = --help ] || ! [ -e '{gate}' ]; then exec '{0}' \"$@\"; fi\n\
+             text=\nif [ -s '{gate}' ]; then text='{gate}'.$$; '{0}' \"$@\" >\"$text\"; status=$?; fi\n\
+             touch '{gate}.reached'; while [ -e '{gate}' ]; do sleep 0.05; done\n\
+             [ -n \"$text\" ] || exec '{0}' \"$@\"\ncat \"$text\"; rm \"$text\"; exit $status\n",
             real.display()
         );
         let bin = self.hosts.top().join("bin");
@@ -248,7 +250,12 @@ impl Stage {
             }
             Phase::DumpDdl | Phase::DumpFinish => {
                 let _ = fs::remove_file(self.gate.with_extension("reached"));
-                fs::write(&self.gate, "").unwrap();
+                // On Greenplum 6 the rows wait for pg_dump's snapshot: it may work, and only its text is kept back.
+                let how = match phase == Phase::DumpFinish && self.cluster.is_greenplum() {
+                    true => "after",
+                    false => "",
+                };
+                fs::write(&self.gate, how).unwrap();
                 Vec::new()
             }
             Phase::RestoreDdl => {

@@ -165,12 +165,8 @@ struct Sessions {
 impl Sessions {
     async fn open(context: &DumpContext<'_>) -> Result<Sessions, Refusal> {
         let open = || async {
-            let opened = async {
-                let session = context.address.open(&context.database).await?;
-                session.run(Dialect::OWN_NAMES_ONLY, "preparing the session").await?;
-                Ok(session)
-            };
-            opened.await.map_err(|error: crate::db::Error| refusal_of(&error))
+            let opened = context.address.open(&context.database).await;
+            opened.map_err(|error| refusal_of(&error))
         };
         let (snapshot, barrier) = (open().await?, open().await?);
         let unreadable = rights::read(context, &barrier).await;
@@ -205,6 +201,11 @@ async fn dump(
     begun: &mut Option<Directories>,
 ) -> Result<Dumped, Refusal> {
     let started = chrono::Local::now().to_rfc3339();
+    // Not before the workers are there: this goes to all segments, and of a host that is gone a worker's end tells more.
+    for session in [&sessions.snapshot, &sessions.barrier] {
+        let narrowed = session.run(Dialect::OWN_NAMES_ONLY, "preparing the session").await;
+        narrowed.map_err(|error| refusal_of(&error))?;
+    }
     selection::check_schemas(context, &sessions.barrier).await?;
     rights::check_pg_dump(context).await?;
     if !sessions.unreadable.is_empty() {
