@@ -163,7 +163,12 @@ impl Chooser<'_> {
     /// `COMMENT ON SCHEMA public` may stand without its object.
     fn comment(&self, last: bool) -> bool {
         match self.entry.name.strip_prefix("SCHEMA ") {
-            Some(schema) if self.entry.schema.is_none() => self.filter.keeps(ObjectClass::Schema, "", schema),
+            Some(schema) if self.entry.schema.is_none() => {
+                // Here pg_dump writes the name as SQL has it.
+                let quoted = schema.strip_prefix('"').and_then(|name| name.strip_suffix('"'));
+                let real = quoted.map_or_else(|| schema.to_owned(), |name| name.replace("\"\"", "\""));
+                self.filter.keeps(ObjectClass::Schema, "", &real)
+            }
             _ => last,
         }
     }
