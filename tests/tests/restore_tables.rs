@@ -475,12 +475,25 @@ fn the_newest_whole_set_of_a_database_is_found_and_a_date_asks() {
     );
     assert!(end.stdout.contains(&format!("demo as {first}")), "{}", end.stdout);
     let date = &first[..8];
-    let end = Program::new("gpdbrestore", &cluster)
-        .args(["-a", "-e", "-b", date])
-        .run()
-        .expect_status(2);
+    let of_date = || Program::new("gpdbrestore", &cluster).args(["-a", "-e", "-b", date]);
+    let end = of_date().run().expect_status(2);
+    assert!(end.stdout.contains("EOF when reading a line"), "{}", end.stdout);
     assert!(
-        end.stdout.contains(&format!("sets of {date}, and -a says")),
+        end.stdout.contains(&format!("sets of {date}: {first}")),
+        "{}",
+        end.stdout
+    );
+    // Scripts that were written for the original answer, with -a too.
+    let time = &first[8..];
+    let line = end
+        .stdout
+        .lines()
+        .find(|line| line.contains("] ...... ") && line.ends_with(time));
+    let number = line.and_then(|line| line.trim().strip_prefix('[')?.split_once(']'));
+    let (number, _) = number.expect("the list has the first set");
+    let end = of_date().input(&format!("{number}\n")).run().expect_status(0);
+    assert!(
+        end.stdout.contains(&format!("Restore timestamp          = {first}")),
         "{}",
         end.stdout
     );

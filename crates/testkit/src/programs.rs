@@ -1,6 +1,7 @@
 //! The programs under test, as a person would start them.
 
 use std::ffi::OsString;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
@@ -81,6 +82,14 @@ impl Program {
 
     pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
         self.command.env(name, value.into());
+        self
+    }
+
+    /// What it reads on standard input, a few lines: all of it has to fit into a pipe.
+    pub fn input(mut self, text: &str) -> Self {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        writer.write_all(text.as_bytes()).expect("room in the pipe");
+        self.command.stdin(reader);
         self
     }
 

@@ -43,8 +43,7 @@ fn ask_number(list: &str, count: usize, mut input: impl BufRead, mut output: imp
         .read_until(b'\n', &mut line)
         .map_err(|e| Refusal::failed(format!("could not read the answer from standard input: {e}")))?;
     if read == 0 {
-        return Err(Refusal::failed("EOF when reading a line")
-            .with_hint("name the set with -t where nobody can answer, as in a cron job."));
+        return Err(Refusal::failed("EOF when reading a line"));
     }
     let number = String::from_utf8_lossy(&line).trim().parse::<usize>().ok();
     number

@@ -85,7 +85,7 @@ where
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    let key = choose_key(&keys, &date, request, choose).await?;
+    let key = choose_key(&keys, &date, choose).await?;
     let set = read_head(&launcher, request, place, &listing, key).await?;
     if set.backup_type == BackupType::Incremental {
         return Err(Refusal::failed(format!(

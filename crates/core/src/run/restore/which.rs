@@ -31,29 +31,27 @@ pub(super) async fn find_key(
             .into_owned(),
     };
     let keys = which_set::keys_of_date(files, root, &request.prefix, &date)?;
-    choose_key(&keys, &date, request, choose).await
+    choose_key(&keys, &date, choose).await
 }
 
-/// One of the sets of a date.
+/// One of the sets of a date. Asked even with `-a`, as by the original: scripts give the answer on standard input.
 pub(super) async fn choose_key(
     keys: &[TimestampKey],
     date: &str,
-    request: &RestoreRequest,
     choose: &impl AsyncFn(String, usize) -> Result<usize, Refusal>,
 ) -> Result<TimestampKey, Refusal> {
     if let [only] = keys {
         return Ok(*only);
     }
-    if !request.confirm {
+    let chosen = choose(which_set::choice_list(keys), keys.len()).await;
+    let chosen = chosen.map_err(|refusal| {
         let keys: Vec<String> = keys.iter().map(ToString::to_string).collect();
-        return Err(Refusal::known(format!(
-            "there are {} sets of {date}, and -a says that nobody is to be asked which one: {}",
+        refusal.with_hint(format!(
+            "there are {} sets of {date}: {}; name the one that is meant with -t",
             keys.len(),
             keys.join(", ")
         ))
-        .with_hint("name the one that is meant with -t"));
-    }
-    let chosen = choose(which_set::choice_list(keys), keys.len()).await?;
+    })?;
     keys.get(chosen)
         .copied()
         .ok_or_else(|| Refusal::known("Invalid or null input"))
