@@ -234,7 +234,9 @@ impl DumpFileName {
         // Longest infix first, so that `dump_status_` is not read as `dump_` with odd ids.
         let mut shapes: Vec<&Shape> = SHAPES.iter().collect();
         shapes.sort_by_key(|s| std::cmp::Reverse((s.infix.len(), s.suffix.len())));
-        shapes.into_iter().find_map(|shape| parse_shape(rest, shape, prefix))
+        let found = shapes.into_iter().find_map(|shape| parse_shape(rest, shape, prefix));
+        // A number that is written in another way (`00`, `+1`) is somebody else's file.
+        found.filter(|name| name.text() == text)
     }
 }
 
