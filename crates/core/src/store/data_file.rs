@@ -281,8 +281,9 @@ impl DataFile {
         };
         let sent = ended.await;
         self.items = None;
-        let files = self.join_writer().await?;
+        // What could not be sent brings the reason along: the thread has been asked for it already.
         sent?;
+        let files = self.join_writer().await?;
         // From here on the finished files look after their own names.
         self.abandoned.clear();
         Ok(files)
@@ -534,4 +535,30 @@ pub(super) fn io_error(what: &'static str, place: &Place) -> impl FnOnce(std::io
 /// Lower-case hex.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_stopped_the_writer_is_told_at_the_end_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let (data, index) = (dir.path().join("data"), dir.path().join("index"));
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &data, mode).unwrap();
+        let pipe = data.clone();
+        let (data, index) = (Place::from(data), Place::from(index));
+        let pool = CompressPool::new(1);
+        let mut file = DataFile::create(&Files::default(), &data, &index, Compression::None, pool).unwrap();
+        file.write(&vec![b'x'; 2 * MEMBER_BYTES]).await.unwrap();
+        // All is handed over when its reader comes and goes, as a disk gets full behind the last row.
+        drop(File::open(pipe).unwrap());
+        let writer = file.writer.as_ref().unwrap();
+        while !writer.is_finished() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let error = crate::words::errors::error_chain(&file.finish().await.unwrap_err());
+        assert!(error.contains("Broken pipe"), "{error}");
+    }
 }
