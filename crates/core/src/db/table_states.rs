@@ -96,7 +96,11 @@ pub async fn read_mod_counts(
         // Gives back the locks on the counters: the tables themselves fill the lock table well enough. A master would
         // send the savepoint on to all segments.
         if dialect.has_counters_on_segments() {
-            sql = format!("SAVEPOINT counters; {sql}; ROLLBACK TO SAVEPOINT counters; RELEASE SAVEPOINT counters");
+            // Each of these tables is a page or two, and to start a process for them takes longer than to read them all.
+            sql = format!(
+                "SAVEPOINT counters; SET LOCAL max_parallel_workers_per_gather = 0; {sql}; \
+                 ROLLBACK TO SAVEPOINT counters; RELEASE SAVEPOINT counters"
+            );
         }
         let answers = session.rows(&sql, doing).await?;
         if answers.len() != batch.len() {
