@@ -39,6 +39,9 @@ pub async fn read_partition_parents(session: &Session, dialect: &Dialect) -> Res
 /// Append-optimized tables read in one statement: with more the servers spend longer on planning than they save.
 const COUNTERS_PER_QUERY: usize = 100;
 
+/// Tables whose locks are given back together: to give back some, the server looks at all that the session holds.
+const COUNTERS_PER_SAVEPOINT: usize = 2000;
+
 /// How often each append-optimized table among the wanted ones was changed. On a server that keeps counters where the
 /// rows are, `session` is one on a segment. Locks have to keep the wanted tables from being dropped.
 pub async fn read_mod_counts(
@@ -83,19 +86,18 @@ pub async fn read_mod_counts(
         })
         .await?;
     let doing = "reading modification counters";
-    for batch in tables.chunks(COUNTERS_PER_QUERY) {
-        let parts: Vec<String> = batch
-            .iter()
-            .enumerate()
-            .map(|(at, (_, _, counters))| {
-                let counters = QualifiedName::new("pg_aoseg", counters.as_str()).sql();
-                format!("SELECT {at} AS at, coalesce(sum(modcount::bigint), 0) FROM {counters}")
-            })
-            .collect();
-        let mut sql = format!("{} ORDER BY at", parts.join(" UNION ALL "));
+    let on_segment = dialect.has_counters_on_segments();
+    let together = if on_segment {
+        COUNTERS_PER_SAVEPOINT
+    } else {
+        COUNTERS_PER_QUERY
+    };
+    for batch in tables.chunks(together) {
+        let statements: Vec<String> = batch.chunks(COUNTERS_PER_QUERY).map(counters_sql).collect();
+        let mut sql = statements.join("; ");
         // Gives back the locks on the counters: the tables themselves fill the lock table well enough. A master would
         // send the savepoint on to all segments.
-        if dialect.has_counters_on_segments() {
+        if on_segment {
             // Each of these tables is a page or two, and to start a process for them takes longer than to read them all.
             sql = format!(
                 "SAVEPOINT counters; SET LOCAL max_parallel_workers_per_gather = 0; {sql}; \
@@ -121,6 +123,15 @@ pub async fn read_mod_counts(
         }
     }
     Ok(counts)
+}
+
+/// One statement for some tables: their counters in the order of the tables.
+fn counters_sql(tables: &[(QualifiedName, bool, String)]) -> String {
+    let parts = tables.iter().enumerate().map(|(at, (_, _, counters))| {
+        let counters = QualifiedName::new("pg_aoseg", counters.as_str()).sql();
+        format!("SELECT {at} AS at, coalesce(sum(modcount::bigint), 0) FROM {counters}")
+    });
+    format!("{} ORDER BY at", parts.collect::<Vec<_>>().join(" UNION ALL "))
 }
 
 /// The last CREATE, ALTER and TRUNCATE of every append-optimized table, in the order of the original.
