@@ -85,15 +85,19 @@ pub fn reading(
     let names: Vec<String> = columns.iter().map(|(name, _)| name.clone()).collect();
     let (table, names) = (table.sql(), list(&names));
     Statements {
-        create: format!(
-            "CREATE READABLE EXTERNAL TEMP TABLE {helper} ({}) LOCATION ({}) {}",
-            defined.join(", "),
-            quote_literal(location).trim_start(),
-            shape.sql(true)
-        ),
+        create: create_readable(helper, &defined, location, shape),
         insert: format!("INSERT INTO {table} ({names}) SELECT {names} FROM pg_temp.{helper}"),
         drop: format!("DROP EXTERNAL TABLE pg_temp.{helper}"),
     }
+}
+
+fn create_readable(helper: &str, defined: &[String], location: &str, shape: Shape<'_>) -> String {
+    format!(
+        "CREATE READABLE EXTERNAL TEMP TABLE {helper} ({}) LOCATION ({}) {}",
+        defined.join(", "),
+        quote_literal(location).trim_start(),
+        shape.sql(true)
+    )
 }
 
 /// How many rows are in the storage. As text, which every type can be read as.
@@ -103,12 +107,7 @@ pub fn counting(helper: &str, columns: &[String], location: &str, shape: Shape<'
         .map(|name| format!("{} text", quote_ident(name)))
         .collect();
     Statements {
-        create: format!(
-            "CREATE READABLE EXTERNAL TEMP TABLE {helper} ({}) LOCATION ({}) {}",
-            defined.join(", "),
-            quote_literal(location).trim_start(),
-            shape.sql(true)
-        ),
+        create: create_readable(helper, &defined, location, shape),
         insert: format!("SELECT pg_catalog.count(*) FROM pg_temp.{helper}"),
         drop: format!("DROP EXTERNAL TABLE pg_temp.{helper}"),
     }

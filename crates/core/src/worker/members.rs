@@ -95,7 +95,10 @@ fn cut(source: &mut impl Read, decoders: &[SyncSender<io::Result<Vec<u8>>>]) {
         waiting.resize(filled + READ_BYTES, 0);
         let read = match source.read(&mut waiting[filled..]) {
             Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                waiting.truncate(filled);
+                continue;
+            }
             Err(error) => {
                 // What was read before comes before it.
                 waiting.truncate(filled);
@@ -216,11 +219,14 @@ mod tests {
         (0..bytes).map(|_| next()).collect()
     }
 
-    /// A source that gives a few bytes at a time.
-    struct Trickle<'a>(&'a [u8], usize);
+    /// A source that gives a few bytes at a time, and is interrupted by a signal before it ends.
+    struct Trickle<'a>(&'a [u8], usize, bool);
 
     impl Read for Trickle<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            if self.0.len() < 20_000 && !std::mem::replace(&mut self.2, true) {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
             let most = self.1.min(buffer.len());
             self.0.read(&mut buffer[..most])
         }
@@ -238,7 +244,7 @@ mod tests {
             Ok(true)
         };
         assert!(unpack(
-            &mut Trickle(packed, step),
+            &mut Trickle(packed, step, false),
             decoders,
             &mut take,
             &mut take_stream
