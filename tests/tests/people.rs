@@ -262,6 +262,18 @@ fn on_terminal(program: &str, cluster: &Cluster, line: &str, term: &str) -> (Chi
     (child, screen)
 }
 
+/// What a terminal shows up to these words.
+fn read_until(screen: &mut impl Read, words: &str) -> Vec<u8> {
+    let mut shown = Vec::new();
+    let mut part = [0; 4096];
+    while !String::from_utf8_lossy(&shown).contains(words) {
+        let read = screen.read(&mut part).unwrap();
+        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
+        shown.extend_from_slice(&part[..read]);
+    }
+    shown
+}
+
 #[test]
 fn how_far_a_dump_is_can_be_seen_on_a_terminal_and_nowhere_else() {
     let cluster = cluster();
@@ -274,14 +286,7 @@ fn how_far_a_dump_is_can_be_seen_on_a_terminal_and_nowhere_else() {
     let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
     rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
     let (mut child, mut screen) = on_terminal("gpcrondump", &cluster, &format!("-a -b -x one -K {key}"), "xterm");
-    let mut shown = Vec::new();
-    let mut part = [0; 4096];
-    let has = |shown: &[u8], text: &str| String::from_utf8_lossy(shown).contains(text);
-    while !has(&shown, "1 of 2 segments") {
-        let read = screen.read(&mut part).unwrap();
-        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
-        shown.extend_from_slice(&part[..read]);
-    }
+    let mut shown = read_until(&mut screen, "1 of 2 segments");
     fs::read(&pipe).unwrap();
     screen.read_to_end(&mut shown).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
@@ -320,14 +325,7 @@ fn how_far_a_restore_is_can_be_seen_on_a_terminal_and_nowhere_else() {
     holder.sql("BEGIN; LOCK public.t");
     let line = format!("-a -t {key} -T public.t");
     let (mut child, mut screen) = on_terminal("gpdbrestore", &cluster, &line, "xterm");
-    let mut shown = Vec::new();
-    let mut part = [0; 4096];
-    let has = |shown: &[u8], text: &str| String::from_utf8_lossy(shown).contains(text);
-    while !has(&shown, "1 of 2 segments") {
-        let read = screen.read(&mut part).unwrap();
-        assert!(read > 0, "{}", String::from_utf8_lossy(&shown));
-        shown.extend_from_slice(&part[..read]);
-    }
+    let mut shown = read_until(&mut screen, "1 of 2 segments");
     holder.sql("ROLLBACK");
     drop(holder);
     screen.read_to_end(&mut shown).unwrap();
