@@ -11,9 +11,11 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use gpdump_testkit::{Cluster, ClusterSpec, Finished, Plain, Program};
-use gpdump_tests::dump_files;
+use gpdump_tests::{dump_files, signal, within};
+use rustix::process::Signal;
 
 fn run(server: &Cluster, arguments: &[&str]) -> Finished {
     with_path(server, arguments, None)
@@ -350,6 +352,62 @@ fn what_fails_beside_the_dump_is_status_1() {
         &[
             "[ERROR]:-Error encountered with vacuum of postgres database",
             "waited more than 2 s for a lock while vacuuming the database",
+        ],
+    );
+}
+
+#[test]
+fn who_keeps_a_dump_waiting_is_named_and_so_is_a_session_that_cannot_be_ended() {
+    let server = Plain::start();
+    server.sql("postgres", "CREATE TABLE t (a int)");
+    let limits = ["--lock-timeout", "2", "--silence-timeout", "4"];
+    let waits_for = |sql: &'static str| {
+        let condition = format!("wait_event_type = 'Lock' AND query LIKE '{sql}%'");
+        let asked = format!("SELECT pid FROM pg_stat_activity WHERE {condition}");
+        let mut pid = None;
+        within(Duration::from_secs(30), "it waits for a lock", || {
+            let rows = server.sql("postgres", &asked);
+            pid = rows.first().and_then(|row| row[0].clone());
+            pid.is_some()
+        });
+        pid.unwrap()
+    };
+    // The reader is in nobody's way. The one who wants to drop the table is, though it has no lock yet.
+    let reader = server.master().session("postgres");
+    reader.sql("BEGIN; LOCK public.t IN ACCESS SHARE MODE");
+    let dropper = server.master().session("postgres");
+    let dropping = dropper.clone();
+    let thread = std::thread::spawn(move || dropping.try_sql("DROP TABLE public.t"));
+    let pid = waits_for("DROP");
+    let end = run(&server, &limits);
+    let in_the_way = format!("in the way: table public.t: process {pid} of user ");
+    assert_said(
+        &end,
+        2,
+        &[&in_the_way, "waits for AccessExclusiveLock (DROP TABLE public.t)"],
+    );
+    assert!(!end.stdout.contains("holds AccessShareLock"), "{}", end.stdout);
+    reader.sql("ROLLBACK");
+    thread.join().unwrap().unwrap();
+
+    // A process that is stopped takes no request to end, like one of Greenplum's that waits for a host which is gone.
+    server.sql("postgres", "CREATE TABLE t (a int)");
+    let holder = server.master().session("postgres");
+    holder.sql("BEGIN; LOCK public.t");
+    let mut program = Program::new("gpcrondump", &server).args(["-a", "-x", "postgres"]);
+    program = program.args(limits);
+    let waiting = std::thread::spawn(move || program.run());
+    let pid = waits_for("LOCK");
+    signal(pid.parse().unwrap(), Signal::STOP);
+    let end = waiting.join().unwrap();
+    signal(pid.parse().unwrap(), Signal::CONT);
+    assert_said(
+        &end,
+        2,
+        &[
+            "holds AccessExclusiveLock (BEGIN; LOCK public.t)",
+            &format!("[WARNING]:-process {pid} (LOCK TABLE "),
+            "on the master was told to end and has not",
         ],
     );
 }

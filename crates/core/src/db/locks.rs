@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use super::holders::{Holders, InTheWay};
 use super::relations::name_tuples;
 use super::{Error, Session};
-use crate::words::dialect::Dialect;
+use crate::words::dialect::{Dialect, Product};
 use crate::words::names::QualifiedName;
 
 /// Names in one LOCK statement.
@@ -78,10 +79,9 @@ pub async fn who_is_in_the_way(
     names: &[QualifiedName],
     limit: usize,
 ) -> Result<Vec<String>, Error> {
-    let (pid, query) = if dialect.pg_version.0 >= 90200 {
-        ("a.pid", "a.query")
-    } else {
-        ("a.procpid", "a.current_query")
+    let holders = Holders {
+        is_old: dialect.pg_version.0 < 90200,
+        has_sessions: dialect.product != Product::Postgres,
     };
     let mut lines = Vec::new();
     for batch in names.chunks(NAMES_PER_STATEMENT) {
@@ -89,32 +89,29 @@ pub async fn who_is_in_the_way(
             break;
         }
         let sql = format!(
-            "SELECT DISTINCT n.nspname || '.' || c.relname, l.pid, l.mode, a.usename, substr({query}, 1, 80) \
-             FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
-             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             LEFT JOIN pg_catalog.pg_stat_activity a ON {pid} = l.pid \
-             WHERE l.locktype = 'relation' AND l.granted AND l.pid <> pg_backend_pid() \
-             AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock') \
-             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
+            "SELECT DISTINCT n.nspname || '.' || c.relname, {}, 'holds ' || h.mode, a.usename, substr(a.{}, 1, 80) \
+             FROM pg_catalog.pg_locks h JOIN pg_catalog.pg_class c ON c.oid = h.relation \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace {} \
+             WHERE h.locktype = 'relation' AND h.granted AND h.pid <> pg_backend_pid() \
+             AND h.mode NOT IN ('AccessShareLock', 'RowShareLock', 'ShareLock') \
+             AND h.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
              AND (n.nspname, c.relname) IN ({}) LIMIT {}",
+            holders.process(),
+            holders.query(),
+            holders.join(),
             name_tuples(batch.iter()),
             limit - lines.len()
         );
         for row in session.rows(&sql, "asking who holds locks").await? {
-            let field = |i: usize| {
-                row.get(i)
-                    .and_then(|f| f.as_deref())
-                    .unwrap_or("?")
-                    .replace(['\n', '\t'], " ")
+            let field = |i: usize| row.get(i).and_then(|field| field.as_deref());
+            let line = InTheWay {
+                table: field(0),
+                process: field(1),
+                lock: field(2),
+                user: field(3),
+                query: field(4),
             };
-            lines.push(format!(
-                "table {}: process {} of user {} holds {} ({})",
-                field(0),
-                field(1),
-                field(3),
-                field(2),
-                field(4)
-            ));
+            lines.push(line.to_string());
         }
     }
     Ok(lines)

@@ -2,6 +2,7 @@
 //!
 //! There is no trait here: the seam is the protocol itself, and tests run real servers.
 
+pub mod activity;
 pub mod beneath;
 pub mod catalog;
 pub mod connect;
@@ -9,6 +10,7 @@ pub mod copy;
 pub mod definitions;
 pub mod external;
 pub mod heap_states;
+mod holders;
 pub mod large_objects;
 pub mod locks;
 pub mod passfile;
@@ -42,7 +44,7 @@ pub enum Error {
         whom: String,
         doing: String,
         seconds: u64,
-        /// Who holds it: `process 123 of user u (query)`.
+        /// Who holds it: `process 123 of user u holds AccessExclusiveLock (query)`.
         blockers: Vec<String>,
     },
     #[error("{whom} gives no sign of life while {doing}")]

@@ -8,9 +8,10 @@ use std::task::Poll;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
-use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
-use super::connect::{Again, ConnectSpec, Session, connect};
+use super::connect::{Again, ConnectSpec, Session, Wire, connect};
+use super::holders::{Holders, InTheWay};
 use super::{Error, error_chain};
 use crate::words::names::quote_literal;
 
@@ -123,46 +124,17 @@ async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Lif
             };
         }
     };
-    let (pid, query) = match wire.is_old {
-        false => ("a.pid", "a.query"),
-        true => ("a.procpid", "a.current_query"),
-    };
-    let whose = match program {
-        None => format!("w.pid = {backend_pid}"),
-        Some(name) => format!(
-            "w.pid IN (SELECT {pid} FROM pg_catalog.pg_stat_activity a WHERE a.application_name = {})",
-            quote_literal(name)
-        ),
-    };
-    let sql = format!(
-        "SELECT DISTINCT h.pid, a.usename, substr({query}, 1, 80), n.nspname || '.' || c.relname \
-         FROM pg_catalog.pg_locks w \
-         LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation \
-         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         LEFT JOIN pg_catalog.pg_locks h ON h.granted AND h.pid <> w.pid AND h.locktype = w.locktype \
-           AND h.database IS NOT DISTINCT FROM w.database AND h.relation IS NOT DISTINCT FROM w.relation \
-           AND h.transactionid IS NOT DISTINCT FROM w.transactionid AND h.objid IS NOT DISTINCT FROM w.objid \
-         LEFT JOIN pg_catalog.pg_stat_activity a ON {pid} = h.pid \
-         WHERE NOT w.granted AND {whose} LIMIT {BLOCKERS}"
-    );
-    let answer = tokio::time::timeout(limit, wire.client.simple_query(&sql)).await;
+    let answer = tokio::time::timeout(limit, who_is_waited_for(&wire, backend_pid, program)).await;
     drop(wire.client);
     wire.driver.abort();
     let Ok(Ok(messages)) = answer else {
         // It took the connection a moment ago; should it have died since, the next question shows it.
         return Life::Working;
     };
-    let field = |text: Option<&str>| text.unwrap_or("?").replace(['\n', '\t'], " ");
     let blockers: Vec<String> = messages
         .iter()
         .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(format!(
-                "{}process {} of user {} ({})",
-                row.get(3).map(|name| format!("table {name}: ")).unwrap_or_default(),
-                field(row.get(0)),
-                field(row.get(1)),
-                field(row.get(2))
-            )),
+            SimpleQueryMessage::Row(row) => Some(in_words(row)),
             _ => None,
         })
         .collect();
@@ -170,4 +142,53 @@ async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Lif
         true => Life::Working,
         false => Life::Waiting(blockers),
     }
+}
+
+fn in_words(row: &SimpleQueryRow) -> String {
+    let line = InTheWay {
+        process: row.get(0),
+        user: row.get(1),
+        query: row.get(2),
+        table: row.get(3),
+        lock: row.get(4),
+    };
+    line.to_string()
+}
+
+/// Rows of process, user, statement, table, and what it has to do with the lock: who is in front of what our backend (or a
+/// program's) waits for. No row: it does not wait for a lock.
+async fn who_is_waited_for(
+    wire: &Wire,
+    backend_pid: i32,
+    program: Option<&str>,
+) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+    let found = wire.client.simple_query(Holders::HAS_SESSIONS).await?;
+    let holders = Holders {
+        is_old: wire.is_old,
+        has_sessions: found
+            .iter()
+            .any(|message| matches!(message, SimpleQueryMessage::Row(_))),
+    };
+    let whose = match program {
+        None => format!("m.{} = {backend_pid}", holders.pid()),
+        Some(name) => format!("m.application_name = {}", quote_literal(name)),
+    };
+    let sql = format!(
+        "SELECT DISTINCT {}, a.usename, substr(a.{}, 1, 80), n.nspname || '.' || c.relname, \
+         CASE WHEN h.granted THEN 'holds ' ELSE 'waits for ' END || h.mode \
+         FROM pg_catalog.pg_locks w \
+         LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         LEFT JOIN pg_catalog.pg_locks h ON {} AND {} AND h.locktype = w.locktype \
+           AND h.database IS NOT DISTINCT FROM w.database AND h.relation IS NOT DISTINCT FROM w.relation \
+           AND h.transactionid IS NOT DISTINCT FROM w.transactionid AND h.objid IS NOT DISTINCT FROM w.objid \
+         {} WHERE NOT w.granted AND {} ORDER BY 5 LIMIT {BLOCKERS}",
+        holders.process(),
+        holders.query(),
+        holders.is_of_another_session(),
+        Holders::conflicts(),
+        holders.join(),
+        holders.belongs_to(&whose)
+    );
+    wire.client.simple_query(&sql).await
 }

@@ -29,7 +29,7 @@ use tracing::info;
 use self::prepare::Directories;
 use super::dump_lines::{self, EngineArguments};
 use super::set_record::SetRecord;
-use super::{interrupted, refusal_of};
+use super::{interrupted, left_sessions, refusal_of};
 use crate::db::rights::Unreadable;
 use crate::db::{Session, catalog, table_states};
 use crate::exec::dump_fleet::DumpFleet;
@@ -138,7 +138,13 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
         }
         fleet.stop().await;
     };
+    let pids = sessions.pids();
     tokio::join!(clean, sessions.abort());
+    let has_failed = result.as_ref().map_or(true, |dumped| dumped.exit == Exit::Failed);
+    if has_failed && !cancel.is_cancelled() {
+        let ddl = ddl_name(context.environment);
+        left_sessions::tell(context.address, &context.surroundings.dialect, &pids, Some(&ddl)).await;
+    }
     external_note::take_back(context, result.as_ref().is_ok_and(|dumped| dumped.record.is_some()));
     match result {
         Ok(dumped) => after::finish(context, dumped, exit, cancel).await,
@@ -178,10 +184,20 @@ impl Sessions {
         })
     }
 
+    fn pids(&self) -> Vec<i32> {
+        let all = [&self.snapshot, &self.barrier].into_iter().chain(&self.writers);
+        all.map(Session::backend_pid).collect()
+    }
+
     async fn abort(self) {
         let writers = futures_util::future::join_all(self.writers.into_iter().map(Session::abort));
         tokio::join!(self.snapshot.abort(), self.barrier.abort(), writers);
     }
+}
+
+/// The application name of this run's `pg_dump`.
+fn ddl_name(environment: &Environment) -> String {
+    format!("gpcrondump_ddl_{}", environment.pid)
 }
 
 /// A dump whose data are on disk, or that failed on some instance; the small files are written.

@@ -42,7 +42,7 @@ use self::selection::Selection;
 use self::stops::Stops;
 use self::verdict::{tell_end_of_load, tell_end_of_phase, verdict};
 use self::which::{find_key, list_tables};
-use super::{Telling, refusal_of};
+use super::{Telling, left_sessions, refusal_of};
 use crate::db::Session;
 use crate::exec::restore_fleet::{LoadOutcome, RestoreFleet};
 use crate::exec::restore_records::{self, MasterOutcome, Records};
@@ -225,10 +225,16 @@ where
         }
     };
     told.notes.clone_from(&ready.first_steps.notes);
-    match request.dry_run {
-        true => dry_run::tell(&scene, ready).await,
-        false => change(&scene, ready, now, told).await,
+    if request.dry_run {
+        return dry_run::tell(&scene, ready).await;
     }
+    let result = change(&scene, ready, now, told).await;
+    if result.as_ref().map_or(true, |exit| *exit == Exit::Failed) {
+        // The statements that ran on after a failure elsewhere.
+        stops.cancel_all().await;
+        left_sessions::tell(&scene.address, &scene.around.dialect, &stops.pids(), None).await;
+    }
+    result
 }
 
 /// `--list-backup`

@@ -7,7 +7,7 @@ use tracing::{debug, warn};
 use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
-use super::{DumpContext, Sessions, encoding, external, rights, states, streams};
+use super::{DumpContext, Sessions, ddl_name, encoding, external, rights, states, streams};
 use crate::db::catalog::DatabaseInfo;
 use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
 use crate::db::{Session, relations};
@@ -319,7 +319,7 @@ pub(super) async fn open_master_snapshots(
         snapshot: None,
         left_out: rights::left_out(sessions),
         options: pg_dump_options(&context.request.style, dialect),
-        application_name: format!("gpcrondump_ddl_{}", context.environment.pid),
+        application_name: ddl_name(context.environment),
     };
     let around = context.surroundings;
     // Who goes through the master alone may be a role that is kept from it.

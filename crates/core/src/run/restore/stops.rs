@@ -14,6 +14,8 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 #[derive(Default)]
 pub(super) struct Stops {
     tokens: Mutex<Vec<Canceller>>,
+    /// Processes of the master that serve us.
+    pids: Mutex<Vec<i32>>,
     /// The name of the database from the moment in which it is changed.
     changed: Mutex<Option<String>>,
 }
@@ -22,6 +24,13 @@ impl Stops {
     pub(super) fn add(&self, session: &Session) {
         let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
         tokens.push(session.canceller());
+        let mut pids = self.pids.lock().unwrap_or_else(PoisonError::into_inner);
+        pids.push(session.backend_pid());
+    }
+
+    /// Of sessions on the master.
+    pub(super) fn pids(&self) -> Vec<i32> {
+        self.pids.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn changing(&self, database: &str) {

@@ -1,0 +1,41 @@
+//! What sessions of ours a server has.
+
+use super::{Error, Session};
+use crate::words::dialect::Dialect;
+use crate::words::names::quote_literal;
+
+/// Sessions that these processes serve, or that bear this application name: `process 123 (query)`, for messages.
+pub async fn of_processes(
+    session: &Session,
+    dialect: &Dialect,
+    pids: &[i32],
+    application_name: Option<&str>,
+) -> Result<Vec<String>, Error> {
+    let (pid, query) = match dialect.pg_version.0 >= 90_200 {
+        true => ("pid", "query"),
+        false => ("procpid", "current_query"),
+    };
+    // The number of a session that has ended may be a stranger's by now.
+    let is_ours = "(a.application_name LIKE 'gpcrondump%' OR a.application_name LIKE 'gpdbrestore%')";
+    let mut conditions = vec![format!("a.{pid} = ANY ({}) AND {is_ours}", array_of(pids))];
+    conditions.extend(application_name.map(|name| format!("a.application_name = {}", quote_literal(name))));
+    let sql = format!(
+        "SELECT a.{pid}, pg_catalog.substr(a.{query}, 1, 80) FROM pg_catalog.pg_stat_activity a \
+         WHERE a.{pid} <> pg_catalog.pg_backend_pid() AND ({}) ORDER BY 1",
+        conditions.join(" OR ")
+    );
+    let rows = session.rows(&sql, "looking for sessions that are left").await?;
+    let field = |text: Option<&Option<String>>| {
+        let text = text.and_then(Option::as_deref).unwrap_or("?");
+        text.replace(['\n', '\t'], " ")
+    };
+    Ok(rows
+        .iter()
+        .map(|row| format!("process {} ({})", field(row.first()), field(row.get(1))))
+        .collect())
+}
+
+fn array_of(pids: &[i32]) -> String {
+    let pids: Vec<String> = pids.iter().map(i32::to_string).collect();
+    format!("'{{{}}}'::pg_catalog.int4[]", pids.join(","))
+}
