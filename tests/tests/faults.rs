@@ -7,7 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use gpdump_testkit::repository;
 use gpdump_tests::faults::{
-    CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, Record, SILENCE, Stage, check_page, fault_named, page_of, run_cell,
+    CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, Record, SILENCE, Stage, check_page, fault_named, gphome, page_of,
+    run_cell,
 };
 
 /// One of each kind of wait: what other tests do not have, and what has a bound of its own.
@@ -26,7 +27,7 @@ fn wanted() -> Vec<(&'static str, Phase)> {
     }
     let mut cells = Vec::new();
     for phase in PHASES {
-        for fault in FAULTS.iter().filter(|fault| fault.comes_at(phase)) {
+        for fault in FAULTS.iter().filter(|fault| fault.comes_at(phase, gphome().is_some())) {
             let name = format!("{}, {}", phase.name(), fault.name);
             if choice == "all" || choice.split(';').any(|part| name.contains(part)) {
                 cells.push((fault.name, phase));

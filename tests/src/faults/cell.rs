@@ -188,17 +188,21 @@ fn look_for_leftovers(stage: &Stage, said: &str, was_killed: bool, wrong: &mut V
     // lost, which may be long after the host is back. Nothing of ours can end it.
     let servers = if stage.cluster.is_greenplum() { 60 } else { 0 };
     let deadline = Instant::now() + Duration::from_secs(SILENCE + 6 + servers);
-    let mut left;
+    let (mut left, mut open);
     loop {
-        left = processes(stage);
-        left.extend(sessions(stage));
-        if left.is_empty() || Instant::now() > deadline {
+        (left, open) = (processes(stage), sessions(stage));
+        if (left.is_empty() && open.is_empty()) || Instant::now() > deadline {
             break;
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    wrong.extend(left.into_iter().map(|what| format!("left behind: {what}")));
     let mut named = Vec::new();
+    // A session on a segment goes with the one of the master that is named.
+    match said.contains("on the master was told to end and has not") {
+        true => named.extend(open),
+        false => left.extend(open),
+    }
+    wrong.extend(left.into_iter().map(|what| format!("left behind: {what}")));
     for file in unfinished_files(stage) {
         let directory = file.parent().map(|d| d.display().to_string()).unwrap_or_default();
         // A program that was killed can say nothing; its next run does.

@@ -14,7 +14,7 @@ pub use cell::{Cell, run_cell};
 pub use kinds::{FAULTS, Fault, When, fault_named};
 pub use page::{check_page, page_of};
 pub use record::Record;
-pub use stage::Stage;
+pub use stage::{Stage, gphome};
 
 /// Where a run is when the fault comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -55,8 +55,8 @@ impl Beneath {
         });
         let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
         let mut found = None;
-        while let Some(one) = asked.next().await {
-            found = found.or(one);
+        while let (None, Some(one)) = (&found, asked.next().await) {
+            found = one;
         }
         *last = Some((Instant::now(), found.clone()));
         found

@@ -52,20 +52,20 @@ pub(super) async fn watch<T>(
             done = &mut work => return Ok(done),
             () = tokio::time::sleep(limits.first_question()) => {}
         }
-        let life = tokio::select! {
+        // Both at once: what the master tells of locks it has to ask its segments for.
+        let beneath = async {
+            let beneath = spec.beneath.as_ref()?;
+            beneath.silent(limits.silence, limits.first_question()).await
+        };
+        let (life, silent_segment) = tokio::select! {
             done = &mut work => return Ok(done),
-            life = ask(spec, session.backend_pid(), program).boxed() => life,
+            both = async { tokio::join!(ask(spec, session.backend_pid(), program), beneath) }.boxed() => both,
         };
         match life {
             Life::Working => {
                 waiting_since = None;
                 gone = 0;
-                let Some(beneath) = &spec.beneath else { continue };
-                let silent = tokio::select! {
-                    done = &mut work => return Ok(done),
-                    silent = beneath.silent(limits.silence, limits.first_question()).boxed() => silent,
-                };
-                if let Some(segment) = silent {
+                if let Some(segment) = silent_segment {
                     session.canceller().cancel().await;
                     return Err(Error::Silent {
                         whom: segment,

@@ -138,13 +138,16 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
         }
         fleet.stop().await;
     };
-    let pids = sessions.pids();
-    tokio::join!(clean, sessions.abort());
     let has_failed = result.as_ref().map_or(true, |dumped| dumped.exit == Exit::Failed);
-    if has_failed && !cancel.is_cancelled() {
-        let ddl = ddl_name(context.environment);
-        left_sessions::tell(context.address, &context.surroundings.dialect, &pids, Some(&ddl)).await;
-    }
+    let leave = async {
+        let pids = sessions.pids();
+        sessions.abort().await;
+        if has_failed && !cancel.is_cancelled() {
+            let ddl = ddl_name(context.environment);
+            left_sessions::tell(context.address, &context.surroundings.dialect, &pids, Some(&ddl)).await;
+        }
+    };
+    tokio::join!(clean, leave);
     external_note::take_back(context, result.as_ref().is_ok_and(|dumped| dumped.record.is_some()));
     match result {
         Ok(dumped) => after::finish(context, dumped, exit, cancel).await,

@@ -16,7 +16,7 @@ use crate::words::dialect::Dialect;
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// For the whole look: the run has failed already, and a master that hangs must not hold it.
-const LIMIT: Duration = Duration::from_secs(8);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// Names those of the processes, and of the sessions with this application name, that do not end.
 pub(super) async fn tell(address: &MasterAddress, dialect: &Dialect, pids: &[i32], application_name: Option<&str>) {

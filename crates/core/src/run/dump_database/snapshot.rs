@@ -346,7 +346,8 @@ pub(super) async fn open_master_snapshots(
             return Err(Refusal::failed(format!(
                 "pg_dump did not take its snapshot within {} s",
                 PG_DUMP_START_LIMIT.as_secs()
-            )));
+            ))
+            .with_hint("the master is very busy, or hangs: look at its load and its log, and run the dump again"));
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
