@@ -188,6 +188,31 @@ fn rows_that_were_there_before_are_nobodys_to_empty() {
 }
 
 #[test]
+fn sets_in_a_store_are_gone_on_with_and_so_are_those_that_come_through_the_master() {
+    let (cluster, _) = cluster();
+    cluster.sql("postgres", &format!("CREATE DATABASE {TARGET}"));
+    let place = cluster.home().join("elsewhere");
+    fs::create_dir(&place).expect("the directory is new");
+    let place = place.to_str().expect("made of ASCII");
+    let url = format!("file://{place}");
+    for at in [&["--storage", url.as_str()][..], &["--through-master", "-u", place]] {
+        let key = dump_of(SOURCE, &cluster, at);
+        let (mut program, holder) = stopped_at(&cluster, &key, 4711, at);
+        kill(&cluster, &mut program, Some(holder));
+        let end = restore(&cluster, &key, &[at, &["--resume"]].concat())
+            .run()
+            .expect_status(0);
+        said(&end, "tables have all their rows and stay as they are");
+        assert_is_source(&cluster);
+        let end = restore(&cluster, &key, &[at, &["--resume"]].concat())
+            .run()
+            .expect_status(0);
+        said(&end, "nothing is left to be done");
+        make_anew(&cluster);
+    }
+}
+
+#[test]
 fn a_restore_that_is_killed_again_and_again_comes_to_the_same_end() {
     let cluster = Cluster::start(ClusterSpec::segments(2));
     cluster.load_warehouse(DEMO);
