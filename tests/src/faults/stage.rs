@@ -203,7 +203,9 @@ impl Stage {
 
     /// The target is there, and empty.
     pub fn make_target(&self) {
-        within(Duration::from_secs(20), "nobody is in the target database", || {
+        // Greenplum's processes on segments go when the master's has, which may wait for the network.
+        let patience = Duration::from_secs(if self.cluster.is_greenplum() { 90 } else { 20 });
+        within(patience, "nobody is in the target database", || {
             let drop = format!("DROP DATABASE IF EXISTS {TARGET}");
             self.cluster.try_sql("postgres", &drop).is_ok()
         });

@@ -20,16 +20,23 @@ const AT_ONCE: usize = 64;
 #[derive(Debug, Default)]
 pub struct Beneath {
     segments: Vec<ConnectSpec>,
+    /// Start-up setting for a session that stays on the master.
+    pub(super) utility_setting: Option<String>,
     /// When they were asked last, and which of them was silent.
     last: Mutex<Option<(Instant, Option<String>)>>,
 }
 
 impl Beneath {
-    pub fn new(segments: Vec<ConnectSpec>) -> Arc<Beneath> {
+    pub fn new(segments: Vec<ConnectSpec>, utility_setting: Option<String>) -> Arc<Beneath> {
         Arc::new(Beneath {
             segments,
+            utility_setting,
             last: Mutex::default(),
         })
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.segments.len()
     }
 
     /// A segment that gives no sign of life within `limit`. Sessions that wait at the same time ask once.
@@ -53,11 +60,8 @@ impl Beneath {
                 Ok(Err(_)) => None,
             }
         });
-        let mut asked = std::pin::pin!(asked.buffer_unordered(AT_ONCE));
-        let mut found = None;
-        while let (None, Some(one)) = (&found, asked.next().await) {
-            found = one;
-        }
+        let silent = asked.buffer_unordered(AT_ONCE).filter_map(std::future::ready);
+        let found = std::pin::pin!(silent).next().await;
         *last = Some((Instant::now(), found.clone()));
         found
     }

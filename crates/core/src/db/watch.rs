@@ -10,6 +10,7 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tokio_postgres::{SimpleQueryMessage, SimpleQueryRow};
 
+use super::beneath::Beneath;
 use super::connect::{Again, ConnectSpec, Session, Wire, connect};
 use super::holders::{Holders, InTheWay};
 use super::{Error, error_chain};
@@ -30,6 +31,9 @@ const GONE_TWICE: u32 = 2;
 
 /// Names of sessions that a message bears.
 const BLOCKERS: usize = 3;
+
+/// Locks of a whole cluster that a master may be made to gather for one question. It gathers all that there are.
+const MOST_LOCKS: usize = 200_000;
 
 /// See [`Session::watch`].
 pub(super) async fn watch<T>(
@@ -112,7 +116,13 @@ async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Lif
     let Some(host) = spec.hosts.first() else {
         return Life::Working;
     };
-    let wire = match connect(spec, host, limit).await {
+    let beneath = spec.beneath.as_deref();
+    let alone = beneath.and_then(|beneath| beneath.utility_setting.clone());
+    let first = ConnectSpec {
+        utility_setting: alone.clone().or_else(|| spec.utility_setting.clone()),
+        ..spec.clone()
+    };
+    let wire = match connect(&first, host, limit).await {
         Ok(wire) => wire,
         Err(failed) => {
             return match failed.again {
@@ -124,24 +134,41 @@ async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Lif
             };
         }
     };
-    let answer = tokio::time::timeout(limit, who_is_waited_for(&wire, backend_pid, program)).await;
-    drop(wire.client);
+    let answer = tokio::time::timeout(limit, async {
+        let mut in_front = who_is_waited_for(&wire, backend_pid, program).await?;
+        // On the master alone nothing is seen of a lock that is waited for on a segment.
+        if in_front.is_empty()
+            && alone.is_some()
+            && let Some(beneath) = beneath
+            && are_few(&wire, beneath).await?
+            && let Ok(wire) = connect(spec, host, limit).await
+        {
+            in_front = who_is_waited_for(&wire, backend_pid, program).await?;
+            wire.driver.abort();
+        }
+        Ok::<_, tokio_postgres::Error>(in_front)
+    });
+    let answer = answer.await;
     wire.driver.abort();
-    let Ok(Ok(messages)) = answer else {
+    match answer {
+        Ok(Ok(in_front)) if !in_front.is_empty() => Life::Waiting(in_front),
         // It took the connection a moment ago; should it have died since, the next question shows it.
-        return Life::Working;
-    };
-    let blockers: Vec<String> = messages
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(in_words(row)),
-            _ => None,
-        })
-        .collect();
-    match blockers.is_empty() {
-        true => Life::Working,
-        false => Life::Waiting(blockers),
+        _ => Life::Working,
     }
+}
+
+/// Whether the locks of the whole cluster are few enough to be gathered: by those of the master, most of which each
+/// segment has too, for the master's session and for a worker's.
+async fn are_few(alone: &Wire, beneath: &Beneath) -> Result<bool, tokio_postgres::Error> {
+    let messages = alone
+        .client
+        .simple_query("SELECT count(*) FROM pg_catalog.pg_locks")
+        .await?;
+    let count = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0).and_then(|count| count.parse::<usize>().ok()),
+        _ => None,
+    });
+    Ok(count.is_some_and(|count| count.saturating_mul(2 * beneath.count()) <= MOST_LOCKS))
 }
 
 fn in_words(row: &SimpleQueryRow) -> String {
@@ -155,13 +182,12 @@ fn in_words(row: &SimpleQueryRow) -> String {
     line.to_string()
 }
 
-/// Rows of process, user, statement, table, and what it has to do with the lock: who is in front of what our backend (or a
-/// program's) waits for. No row: it does not wait for a lock.
+/// Who is in front of what our backend (or a program's) waits for, in words. Nobody: it does not wait for a lock.
 async fn who_is_waited_for(
     wire: &Wire,
     backend_pid: i32,
     program: Option<&str>,
-) -> Result<Vec<SimpleQueryMessage>, tokio_postgres::Error> {
+) -> Result<Vec<String>, tokio_postgres::Error> {
     let found = wire.client.simple_query(Holders::HAS_SESSIONS).await?;
     let holders = Holders {
         is_old: wire.is_old,
@@ -190,5 +216,10 @@ async fn who_is_waited_for(
         holders.join(),
         holders.belongs_to(&whose)
     );
-    wire.client.simple_query(&sql).await
+    let messages = wire.client.simple_query(&sql).await?;
+    let rows = messages.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(in_words(row)),
+        _ => None,
+    });
+    Ok(rows.collect())
 }

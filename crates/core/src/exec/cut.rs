@@ -68,11 +68,12 @@ pub enum Catalog {
     Open,
 }
 
-/// Takes the lock, runs `open_snapshots`, releases. `barrier` is a session of its own on the master.
+/// Takes the lock, runs `open_snapshots`, releases. `barrier` is a session of its own on the master; `onlooker` looks who is
+/// in the way.
 ///
 /// `open_snapshots` is run exactly once: under the lock, or without it when the lock cannot be had; it has its own limits.
 pub async fn take<E, F>(
-    barrier: &Session,
+    (barrier, onlooker): (&Session, &Session),
     dialect: &Dialect,
     (tables, catalog): (&[QualifiedName], Catalog),
     limits: CutLimits,
@@ -123,7 +124,7 @@ where
     consistency.waited_ms = millis(started);
     let mut watched = vec![QualifiedName::new("pg_catalog", "pg_class")];
     watched.extend_from_slice(tables);
-    consistency.in_the_way = who_is_in_the_way(barrier, dialect, &watched, IN_THE_WAY_LINES)
+    consistency.in_the_way = who_is_in_the_way(onlooker, dialect, &watched, IN_THE_WAY_LINES)
         .await
         .unwrap_or_default();
     consistency.note = Some(format!(

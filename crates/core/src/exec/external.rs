@@ -159,9 +159,13 @@ async fn move_rows(session: &Session, job: &ExternalJob, keep: Keep) -> Result<u
     create.map_err(Failure::Server)?;
     let doing = format!("moving the rows of {}", job.table);
     let rows = match keep {
-        Keep::Count => session.one(&job.statements.insert, &doing).await.map(|count| {
-            let count = count.and_then(|text| text.parse().ok());
-            count.unwrap_or_default()
+        Keep::Count => session.one(&job.statements.insert, &doing).await.and_then(|count| {
+            let rows = count.as_deref().and_then(|text| text.parse().ok());
+            rows.ok_or_else(|| Error::Unexpected {
+                whom: session.whom().to_owned(),
+                doing,
+                what: format!("{count:?} as a number of rows"),
+            })
         }),
         Keep::Nothing | Keep::Rows => session.change(&job.statements.insert, &doing).await,
     };

@@ -242,7 +242,8 @@ impl<'a> Runner<'a> {
             return Ok(());
         }
         self.outcome.statements += 1;
-        let mut result = self.session.run(text, &self.name_of(entry)).await;
+        let doing = format!("running {}", self.name_of(entry));
+        let mut result = self.session.run(text, &doing).await;
         if entry.is_none()
             && is_drop(text)
             && let Err(error) = &result
@@ -250,7 +251,7 @@ impl<'a> Runner<'a> {
         {
             // Before 9.0 a constraint cannot be dropped IF EXISTS.
             let plain = text.replacen(" DROP CONSTRAINT IF EXISTS ", " DROP CONSTRAINT ", 1);
-            result = self.session.run(&plain, &self.name_of(entry)).await;
+            result = self.session.run(&plain, &doing).await;
         }
         match result {
             Ok(()) => Ok(()),

@@ -143,12 +143,26 @@ impl MasterAddress {
             ..self.spec("template1")
         };
         let segments = around.cluster.primaries().iter().map(spec).collect();
-        self.beneath = Some(Beneath::new(segments));
+        self.beneath = Some(Beneath::new(segments, around.dialect.utility_setting.clone()));
     }
 
     /// Opens an ordinary session: on Greenplum its locks and its DDL reach all segments.
     pub async fn open(&self, database: &str) -> Result<Session, db::Error> {
         Session::open(&self.spec(database)).await
+    }
+
+    /// A session that stays on the master: what it sees of locks there is not gathered from all segments, where a dump of
+    /// many tables has millions. `None` where there is no such thing.
+    pub async fn open_alone(&self, database: &str, dialect: &Dialect) -> Option<Session> {
+        let spec = ConnectSpec {
+            utility_setting: Some(dialect.utility_setting.clone()?),
+            beneath: None,
+            ..self.spec(database)
+        };
+        let opened = Session::open(&spec).await;
+        opened
+            .inspect_err(|error| tracing::debug!("No session that stays on the master: {}", db::error_chain(error)))
+            .ok()
     }
 
     /// The same in a database that the run is not about, where there is one that lets us in.

@@ -165,6 +165,8 @@ struct Sessions {
     snapshot: Session,
     /// Holds the short locks of the cut, and looks at others' sessions.
     barrier: Session,
+    /// Looks at locks, where there is a session that stays on the master; else the one above does.
+    onlooker: Option<Session>,
     /// With `--external`: they let the segments write rows away.
     writers: Vec<Session>,
     /// What the role may not read, of a dump through the master.
@@ -179,8 +181,14 @@ impl Sessions {
         };
         let (snapshot, barrier) = (open().await?, open().await?);
         let unreadable = rights::read(context, &barrier).await;
+        let around = context.surroundings;
+        let onlooker = match around.cluster.is_streams() {
+            true => None,
+            false => context.address.open_alone(&context.database, &around.dialect).await,
+        };
         Ok(Sessions {
             snapshot,
+            onlooker,
             unreadable: unreadable.map_err(|error| refusal_of(&error))?,
             barrier,
             writers: external::open_writers(context).await?,
@@ -188,13 +196,26 @@ impl Sessions {
     }
 
     fn pids(&self) -> Vec<i32> {
-        let all = [&self.snapshot, &self.barrier].into_iter().chain(&self.writers);
+        let all = [&self.snapshot, &self.barrier]
+            .into_iter()
+            .chain(&self.onlooker)
+            .chain(&self.writers);
         all.map(Session::backend_pid).collect()
     }
 
+    /// The session that looks at locks.
+    fn onlooker(&self) -> &Session {
+        self.onlooker.as_ref().unwrap_or(&self.barrier)
+    }
+
     async fn abort(self) {
+        let onlooker = async {
+            if let Some(session) = self.onlooker {
+                session.abort().await;
+            }
+        };
         let writers = futures_util::future::join_all(self.writers.into_iter().map(Session::abort));
-        tokio::join!(self.snapshot.abort(), self.barrier.abort(), writers);
+        tokio::join!(self.snapshot.abort(), self.barrier.abort(), onlooker, writers);
     }
 }
 

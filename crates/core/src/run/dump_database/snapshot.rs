@@ -236,7 +236,7 @@ async fn take_cut_of_segments(
     let mut pg_dump = None;
     let limits = CutLimits::new(context.request.cut_timeout, tables);
     let consistency = cut::take(
-        &sessions.barrier,
+        (&sessions.barrier, sessions.onlooker()),
         dialect,
         (tables.names, cut::Catalog::Locked),
         limits,
@@ -334,7 +334,7 @@ pub(super) async fn open_master_snapshots(
     }
     let mut running = dump.start().map_err(|error| refusal_of(&error))?;
     let deadline = tokio::time::Instant::now() + PG_DUMP_START_LIMIT;
-    while !relations::has_read_catalog(&sessions.barrier, dialect, &dump.application_name)
+    while !relations::has_read_catalog(sessions.onlooker(), dialect, &dump.application_name)
         .await
         .map_err(refuse)?
     {

@@ -100,7 +100,7 @@ pub(super) async fn open_snapshots(
     let mut pg_dump = None;
     let limits = CutLimits::new(context.request.cut_timeout, tables);
     let cut = cut::take(
-        &sessions.barrier,
+        (&sessions.barrier, sessions.onlooker()),
         dialect,
         (tables.names, cut::Catalog::Open),
         limits,
