@@ -4,8 +4,9 @@ use super::{Error, Session};
 use crate::words::dialect::Dialect;
 use crate::words::names::quote_literal;
 
-/// Sessions that these processes serve, or that bear this application name: `process 123 (query)`, for messages.
-pub async fn of_processes(
+/// Tells sessions to end that these processes serve, or that bear this application name, and gives them: `process 123 (query)`,
+/// for messages. A process that waits for a lock does not notice by itself that its client is gone.
+pub async fn end_processes(
     session: &Session,
     dialect: &Dialect,
     pids: &[i32],
@@ -20,7 +21,7 @@ pub async fn of_processes(
     let mut conditions = vec![format!("a.{pid} = ANY ({}) AND {is_ours}", array_of(pids))];
     conditions.extend(application_name.map(|name| format!("a.application_name = {}", quote_literal(name))));
     let sql = format!(
-        "SELECT a.{pid}, pg_catalog.substr(a.{query}, 1, 80) FROM pg_catalog.pg_stat_activity a \
+        "SELECT a.{pid}, pg_catalog.substr(a.{query}, 1, 80), pg_catalog.pg_terminate_backend(a.{pid}) FROM pg_catalog.pg_stat_activity a \
          WHERE a.{pid} <> pg_catalog.pg_backend_pid() AND ({}) ORDER BY 1",
         conditions.join(" OR ")
     );

@@ -12,19 +12,24 @@ use crate::db::activity;
 use crate::gather::cluster::MasterAddress;
 use crate::words::dialect::Dialect;
 
+/// How long sessions have to end by themselves.
+const FIRST_LOOK: Duration = Duration::from_millis(200);
+
 /// How long an ordinary session may take to end after its client has gone.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// For the whole look: the run has failed already, and a master that hangs must not hold it.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Names those of the processes, and of the sessions with this application name, that do not end.
+/// Ends what is left of these processes, and of the sessions with this application name; names those that do not end.
 pub(super) async fn tell(address: &MasterAddress, dialect: &Dialect, pids: &[i32], application_name: Option<&str>) {
     let look = async {
         let session = address.open_maintenance().await.ok()?;
         let deadline = Instant::now() + PATIENCE;
+        // Most end by themselves, and write no word of it into the server's log.
+        tokio::time::sleep(FIRST_LOOK).await;
         loop {
-            let left = activity::of_processes(&session, dialect, pids, application_name).await;
+            let left = activity::end_processes(&session, dialect, pids, application_name).await;
             match left.ok()? {
                 left if left.is_empty() || Instant::now() > deadline => {
                     session.close().await;
