@@ -7,7 +7,7 @@ use std::io::{self, BufRead, Write};
 use serde_json::{Value, json};
 
 /// That of the library: a program of another number refuses us, and the benchmark fails with its sentence.
-const PROTOCOL: u32 = 3;
+const PROTOCOL: u32 = 5;
 
 /// Totals in one event.
 const PART: usize = 2000;
@@ -91,7 +91,7 @@ fn main() -> io::Result<()> {
                     if is_data { 1_u64 << 20 } else { 1 << 10 }
                 };
                 let of = |name: &Value| json!({"name": name, "size": size(name)});
-                vec![json!({"found": {"files": names.iter().map(of).collect::<Vec<_>>()}})]
+                vec![json!({"found": {"files": names.iter().map(of).collect::<Vec<_>>(), "problems": []}})]
             }
             "write-file" => vec![json!({"written": {"path": body["path"], "result": {"Ok": null}}})],
             "reset" => vec![json!("reset-done")],
