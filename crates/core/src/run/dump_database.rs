@@ -140,7 +140,11 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
     };
     let has_failed = result.as_ref().map_or(true, |dumped| dumped.exit == Exit::Failed);
     let leave = async {
-        let pids = sessions.pids();
+        // A process behind a pooler may be another's by the time it is looked for.
+        let pids = match context.surroundings.cluster.is_streams() {
+            true => Vec::new(),
+            false => sessions.pids(),
+        };
         sessions.abort().await;
         if has_failed && !cancel.is_cancelled() {
             let ddl = ddl_name(context.environment);

@@ -232,7 +232,10 @@ where
     if result.as_ref().map_or(true, |exit| *exit == Exit::Failed) {
         // The statements that ran on after a failure elsewhere.
         stops.cancel_all().await;
-        left_sessions::tell(&scene.address, &scene.around.dialect, &stops.pids(), None).await;
+        // A process behind a pooler may be another's by the time it is looked for.
+        if !scene.around.cluster.is_streams() {
+            left_sessions::tell(&scene.address, &scene.around.dialect, &stops.pids(), None).await;
+        }
     }
     result
 }
