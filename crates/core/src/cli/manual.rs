@@ -67,6 +67,18 @@ pub const ENVIRONMENT: Section = Section {
             "PGSSLMODE, PGSSLROOTCERT, PGSSLCERT, PGSSLKEY",
             "TLS to the servers, as for psql",
         ),
+        (
+            "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL_S3",
+            "the account and the place of --storage s3://, as for other programs; a file of --storage-credentials goes before them",
+        ),
+        (
+            "TENCENTCLOUD_SECRET_ID, TENCENTCLOUD_SECRET_KEY, TENCENTCLOUD_SESSION_TOKEN",
+            "the account of --storage cos://",
+        ),
+        (
+            "AWS_CA_BUNDLE",
+            "a PEM file with the authority that signed the certificate of the storage",
+        ),
         ("GPDUMP_SSH", "another program instead of ssh"),
         (
             "GPDUMP_LOG",
