@@ -1,5 +1,6 @@
 //! What sessions of ours a server has.
 
+use super::holders::{Holders, on_one_line};
 use super::{Error, Session};
 use crate::words::dialect::Dialect;
 use crate::words::names::quote_literal;
@@ -12,10 +13,8 @@ pub async fn end_processes(
     pids: &[i32],
     application_name: Option<&str>,
 ) -> Result<Vec<String>, Error> {
-    let (pid, query) = match dialect.pg_version.0 >= 90_200 {
-        true => ("pid", "query"),
-        false => ("procpid", "current_query"),
-    };
+    let columns = Holders::of(dialect);
+    let (pid, query) = (columns.pid(), columns.query());
     // The number of a session that has ended may be a stranger's by now.
     let is_ours = "(a.application_name LIKE 'gpcrondump%' OR a.application_name LIKE 'gpdbrestore%')";
     let mut conditions = vec![format!("a.{pid} = ANY ({}) AND {is_ours}", array_of(pids))];
@@ -26,10 +25,7 @@ pub async fn end_processes(
         conditions.join(" OR ")
     );
     let rows = session.rows(&sql, "looking for sessions that are left").await?;
-    let field = |text: Option<&Option<String>>| {
-        let text = text.and_then(Option::as_deref).unwrap_or("?");
-        text.replace(['\n', '\t'], " ")
-    };
+    let field = |text: Option<&Option<String>>| on_one_line(text.and_then(Option::as_deref).unwrap_or("?"));
     Ok(rows
         .iter()
         .map(|row| format!("process {} ({})", field(row.first()), field(row.get(1))))

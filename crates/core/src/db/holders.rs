@@ -5,6 +5,8 @@
 
 use std::fmt::{self, Write as _};
 
+use crate::words::dialect::{Dialect, Product};
+
 /// One that stands in the way, as a message says it.
 pub(super) struct InTheWay<'a> {
     pub(super) table: Option<&'a str>,
@@ -31,7 +33,8 @@ impl fmt::Display for InTheWay<'_> {
     }
 }
 
-fn on_one_line(text: &str) -> String {
+/// For messages.
+pub(super) fn on_one_line(text: &str) -> String {
     text.replace(['\n', '\t'], " ")
 }
 
@@ -48,6 +51,13 @@ impl Holders {
     /// Asks a server whose product is not known whether its `pg_locks` tells sessions: one row when so.
     pub(super) const HAS_SESSIONS: &'static str = "SELECT 1 FROM pg_catalog.pg_attribute \
          WHERE attrelid = 'pg_catalog.pg_locks'::pg_catalog.regclass AND attname = 'mppsessionid'";
+
+    pub(super) fn of(dialect: &Dialect) -> Holders {
+        Holders {
+            is_old: dialect.pg_version.0 < 90_200,
+            has_sessions: dialect.product != Product::Postgres,
+        }
+    }
 
     /// Column of `pg_stat_activity` with the process.
     pub(super) fn pid(self) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::holders::{Holders, InTheWay};
 use super::relations::name_tuples;
 use super::{Error, Session};
-use crate::words::dialect::{Dialect, Product};
+use crate::words::dialect::Dialect;
 use crate::words::names::QualifiedName;
 
 /// Names in one LOCK statement.
@@ -79,10 +79,7 @@ pub async fn who_is_in_the_way(
     names: &[QualifiedName],
     limit: usize,
 ) -> Result<Vec<String>, Error> {
-    let holders = Holders {
-        is_old: dialect.pg_version.0 < 90200,
-        has_sessions: dialect.product != Product::Postgres,
-    };
+    let holders = Holders::of(dialect);
     let mut lines = Vec::new();
     for batch in names.chunks(NAMES_PER_STATEMENT) {
         if lines.len() >= limit || batch.is_empty() {

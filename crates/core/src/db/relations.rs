@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::holders::Holders;
 use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, TopologySource};
 use crate::words::ids::{ContentId, Oid};
@@ -486,15 +487,11 @@ pub async fn read_large_object_bytes(session: &Session) -> Result<u64, Error> {
 /// Whether the session with this name has begun to read the catalog inside a transaction, and so has its snapshot: the
 /// locks of a catalog query stay until the transaction ends.
 pub async fn has_read_catalog(session: &Session, dialect: &Dialect, application: &str) -> Result<bool, Error> {
-    let pid = if dialect.pg_version.0 >= 90200 {
-        "a.pid"
-    } else {
-        "a.procpid"
-    };
     let sql = format!(
-        "SELECT 1 FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = {pid} \
+        "SELECT 1 FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_locks l ON l.pid = a.{} \
          WHERE a.application_name = {} AND l.granted AND l.locktype = 'relation' \
          AND l.relation = 'pg_catalog.pg_namespace'::regclass LIMIT 1",
+        Holders::of(dialect).pid(),
         quote_literal(application)
     );
     Ok(session.one(&sql, "watching for pg_dump's snapshot").await?.is_some())

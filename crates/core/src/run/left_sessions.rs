@@ -43,8 +43,8 @@ pub(super) async fn tell(address: &MasterAddress, dialect: &Dialect, pids: &[i32
     let left = tokio::time::timeout(LIMIT, look).await.ok().flatten();
     for session in left.unwrap_or_default() {
         warn!(
-            "{session} on the master was told to end and has not: it waits for a server that does not answer, and keeps its \
-             locks until that host is back or the network gives the connection up; where that cannot be waited for, \
+            "{session} on the master was told to end and has not: most likely it waits for a server that does not answer; it \
+             keeps its locks until that host is back or the network gives the connection up; where that cannot be waited for, \
              only a restart of the master ends it"
         );
     }
