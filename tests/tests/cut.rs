@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gpdump_testkit::client::Session;
-use gpdump_testkit::{Cluster, ClusterSpec, Program};
+use gpdump_testkit::{Cluster, ClusterSpec, Plain, Program};
 use gpdump_tests::{dump_files, within};
 
 const BANK: &str = "bank";
@@ -214,4 +214,196 @@ fn a_table_that_comes_while_the_cut_is_taken_is_in_the_dump_with_its_rows_or_not
             .starts_with(&format!("\"rows\": {SEGMENTS}")),
         "{late}"
     );
+}
+
+/// Who waits for a table's lock on the master.
+fn waits_for(cluster: &Cluster, table: &str) -> bool {
+    let sql = format!("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass");
+    !cluster
+        .try_sql_behind(cluster.master(), BANK, &sql)
+        .unwrap_or_default()
+        .is_empty()
+}
+
+/// Runs a statement on the master alone, in a thread: it may have to wait.
+fn begin_on_master(cluster: &Cluster, sql: &'static str) -> std::thread::JoinHandle<Result<(), String>> {
+    let session = cluster.session_behind(cluster.master(), BANK);
+    std::thread::spawn(move || session.try_sql(sql).map(drop))
+}
+
+/// What a dump says and leaves that `meddle` comes between: it is called when pg_dump waits for the table `held`, which our
+/// own locks do not reach. pg_dump locks tables in the order in which they were made.
+fn dump_with_pg_dump_held(cluster: &Cluster, more: &[&str], meddle: impl FnOnce()) -> (String, String) {
+    let holder = cluster.session_behind(cluster.master(), BANK);
+    holder.sql("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
+    let program = gpcrondump(cluster, &["-T", "public.held", "--silence-timeout", "3"])
+        .args(more.iter().copied())
+        .spawn();
+    within(Duration::from_secs(30), "pg_dump waits", || waits_for(cluster, "held"));
+    meddle();
+    holder.sql("ROLLBACK");
+    let finished = program.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert_eq!(finished.status.code(), Some(0), "{said}");
+    let key = said.split_once("Timestamp key = ").unwrap().1[..14].to_owned();
+    assert!(manifest(cluster, &key).contains("\"one_cut\": true"));
+    (said, key)
+}
+
+#[test]
+fn a_statement_that_comes_before_pg_dump_has_its_locks_is_let_through() {
+    let cluster = bank();
+    cluster.sql(BANK, "CREATE TABLE held (id int)");
+    cluster.sql(BANK, "CREATE TABLE spare (id int)");
+    let mut drop_table = None;
+    let begun = Instant::now();
+    let (said, key) = dump_with_pg_dump_held(&cluster, &[], || {
+        drop_table = Some(begin_on_master(&cluster, "DROP TABLE spare"));
+        within(Duration::from_secs(10), "the DROP waits for the dump", || {
+            waits_for(&cluster, "spare")
+        });
+    });
+    drop_table.unwrap().join().unwrap().unwrap();
+    // Without it the three of them wait for the limit for locks, ten minutes.
+    assert!(begun.elapsed() < Duration::from_secs(60), "{said}");
+    let let_through = "-[INFO]:-A statement came between the locks of this dump and is let through, time 1: table \
+                       public.spare: process ";
+    assert!(said.contains(let_through), "{said}");
+    assert!(
+        said.contains("waits for AccessExclusiveLock (DROP TABLE spare)"),
+        "{said}"
+    );
+    assert!(!manifest(&cluster, &key).contains("spare"));
+    assert_eq!(sum_in_dump(&cluster, &key), TOTAL);
+    let partial = |path: &PathBuf| path.to_string_lossy().ends_with(".partial");
+    assert!(!dump_files(&cluster).iter().any(partial), "{:?}", dump_files(&cluster));
+}
+
+#[test]
+fn statements_that_never_stop_end_the_dump() {
+    let cluster = bank();
+    cluster.sql(BANK, "CREATE TABLE held (id int)");
+    cluster.sql(BANK, "CREATE TABLE spare (id int)");
+    const LOCK: &str = "BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE";
+    let open = || cluster.session_behind(cluster.master(), BANK);
+    let (mut front, mut back) = (open(), open());
+    front.sql(LOCK);
+    let mut program = gpcrondump(
+        &cluster,
+        &["-T", "public.held", "--silence-timeout", "3", "--lock-timeout", "4"],
+    )
+    .spawn();
+    let mut has_ended = || program.try_wait().unwrap().is_some();
+    let waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND relation = 'held'::regclass";
+    let waiters = |count: usize| {
+        cluster
+            .try_sql_behind(cluster.master(), BANK, waiting)
+            .is_ok_and(|rows| rows.len() >= count)
+    };
+    // Each pg_dump is held, and let go with a statement in front of it and the next hold behind it.
+    loop {
+        within(Duration::from_secs(30), "pg_dump waits, or all is over", || {
+            waiters(1) || has_ended()
+        });
+        if has_ended() {
+            break;
+        }
+        let truncate = begin_on_master(&cluster, "TRUNCATE spare");
+        within(Duration::from_secs(10), "the TRUNCATE waits for the dump", || {
+            waits_for(&cluster, "spare") || has_ended()
+        });
+        let next = back.clone();
+        let hold = std::thread::spawn(move || next.sql(LOCK));
+        within(Duration::from_secs(10), "the next hold waits", || {
+            waiters(2) || has_ended()
+        });
+        front.sql("ROLLBACK");
+        truncate.join().unwrap().unwrap();
+        hold.join().unwrap();
+        std::mem::swap(&mut front, &mut back);
+    }
+    let finished = program.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert_eq!(finished.status.code(), Some(2), "{said}");
+    let reason =
+        "gpcrondump failed. (Reason='For 4 s statements came between the locks of this dump, and were let through ";
+    assert!(said.contains(reason), "{said}");
+    assert!(
+        said.contains("waits for AccessExclusiveLock (TRUNCATE spare)"),
+        "{said}"
+    );
+    assert!(said.contains("--lock-timeout says how long it is tried"), "{said}");
+    assert!(
+        !dump_files(&cluster)
+            .iter()
+            .any(|path| path.to_string_lossy().ends_with(".gz"))
+    );
+}
+
+#[test]
+fn on_one_server_it_is_let_through_too() {
+    let cluster = Plain::start();
+    cluster.sql("postgres", &format!("CREATE DATABASE {BANK}"));
+    cluster.sql(BANK, "CREATE TABLE held (id int)");
+    cluster.sql(BANK, "CREATE TABLE spare AS SELECT 4711 AS id");
+    let mut truncate = None;
+    let (said, key) = dump_with_pg_dump_held(&cluster, &[], || {
+        truncate = Some(begin_on_master(&cluster, "TRUNCATE spare"));
+        within(Duration::from_secs(10), "the TRUNCATE waits for the dump", || {
+            waits_for(&cluster, "spare")
+        });
+    });
+    truncate.unwrap().join().unwrap().unwrap();
+    assert!(said.contains("is let through, time 1: "), "{said}");
+    let facts = manifest(&cluster, &key);
+    let spare = facts
+        .split_once("\"name\": \"spare\"")
+        .expect("the table is in the set")
+        .1;
+    assert!(
+        spare.trim_start_matches([',', '\n', ' ']).starts_with("\"rows\": 0"),
+        "{spare}"
+    );
+}
+
+#[test]
+fn a_statement_that_comes_before_the_locks_of_the_cut_is_let_through() {
+    let cluster = bank();
+    // The segments' locks come after those of the master, and before those of the cut.
+    let holder = cluster.segment(1).session(BANK);
+    holder.sql("BEGIN; LOCK TABLE account IN ACCESS EXCLUSIVE MODE");
+    let program = gpcrondump(&cluster, &[]).spawn();
+    within(Duration::from_secs(30), "the worker waits", || {
+        let waiting = "SELECT 1 FROM pg_locks WHERE NOT granted";
+        !cluster.segment(1).sql(BANK, waiting).is_empty()
+    });
+    let alter_table = begin_on_master(&cluster, "ALTER TABLE account ALTER balance SET DEFAULT 1");
+    within(Duration::from_secs(10), "the ALTER waits for the dump", || {
+        waits_for(&cluster, "account")
+    });
+    holder.sql("ROLLBACK");
+    let finished = program.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    alter_table.join().unwrap().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{said}");
+    assert!(
+        said.contains("is let through, time 1: table public.account: process "),
+        "{said}"
+    );
+    let key = said.split_once("Timestamp key = ").unwrap().1[..14].to_owned();
+    assert!(manifest(&cluster, &key).contains("\"one_cut\": true"));
+    assert_eq!(sum_in_dump(&cluster, &key), TOTAL);
+}
+
+#[test]
+fn a_table_that_nobody_chose_and_that_goes_before_pg_dump_has_locked_it_costs_another_cut() {
+    let cluster = bank();
+    cluster.sql(BANK, "CREATE TABLE held (id int)");
+    cluster.sql(BANK, "CREATE TABLE unwanted (id int)");
+    let (said, key) = dump_with_pg_dump_held(&cluster, &["-T", "public.unwanted"], || {
+        cluster.sql(BANK, "DROP TABLE unwanted");
+    });
+    assert!(said.contains("is let through, time 1: "), "{said}");
+    assert!(said.contains("LOCK TABLE "), "{said}");
+    assert_eq!(sum_in_dump(&cluster, &key), TOTAL);
 }

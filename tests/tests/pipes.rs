@@ -153,3 +153,46 @@ fn a_pipe_that_nobody_reads_holds_no_one() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn what_a_reader_has_is_not_written_again_for_a_statement_that_comes_between() {
+    let cluster = Cluster::start(ClusterSpec::segments(1));
+    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
+    cluster.sql(DEMO, "CREATE TABLE held (id int)");
+    cluster.sql(DEMO, "CREATE TABLE spare (id int)");
+    let (pipes, _, _) = list(&cluster, &[]);
+    let data = pipes[..1].to_vec();
+    assert_eq!(names(&data), [format!("gp_dump_0_2_{KEY}.gz")]);
+    make_pipes(&data);
+    let reader = std::thread::spawn(move || fs::read(&data[0]).unwrap());
+    let open = || cluster.session_behind(cluster.master(), DEMO);
+    let (holder, other) = (open(), open());
+    holder.sql("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
+    let limits = ["--silence-timeout", "3", "--lock-timeout", "3"];
+    let program = Program::new("gpcrondump", &cluster)
+        .args(["-a", "-x", DEMO, "-K", KEY, "-T", "public.held"])
+        .args(limits)
+        .spawn();
+    let waits_for = |table: &str| {
+        let sql = format!("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass");
+        !cluster.try_sql_behind(cluster.master(), DEMO, &sql).unwrap().is_empty()
+    };
+    within(Duration::from_secs(30), "pg_dump waits", || waits_for("held"));
+    let truncate = std::thread::spawn(move || other.try_sql("TRUNCATE spare").map(drop));
+    within(Duration::from_secs(10), "the TRUNCATE waits", || waits_for("spare"));
+    holder.sql("ROLLBACK");
+    let finished = program.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert_eq!(finished.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("waited more than 3 s for a lock while waiting for pg_dump"),
+        "{said}"
+    );
+    assert!(
+        said.contains("waits for AccessExclusiveLock (TRUNCATE spare)"),
+        "{said}"
+    );
+    assert!(!said.contains("is let through"), "{said}");
+    truncate.join().unwrap().unwrap();
+    reader.join().unwrap();
+}

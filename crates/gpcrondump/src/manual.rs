@@ -112,7 +112,9 @@ pub const MANUAL: Manual = Manual {
                  must lie there at the same path, or where --remote-bin says.",
                 "All segments show the same committed transactions. For that the tables are locked against writers for a \
                  moment, seconds at most; ACCESS SHARE locks are held until the end, as pg_dump does. When no such moment is \
-                 found within --cut-timeout, the dump goes on without, warns, and ends with status 1.",
+                 found within --cut-timeout, the dump goes on without, warns, and ends with status 1. A TRUNCATE, DROP or ALTER \
+                 that comes before all locks are there is let through, and the dump takes its locks anew; one that comes later \
+                 waits for the end of the dump.",
                 "A set is whole when its manifest is there: it is written last and has the size and the SHA-256 of every file. \
                  gpdbrestore refuses a set without.",
             ],

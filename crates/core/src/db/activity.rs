@@ -5,20 +5,26 @@ use super::{Error, Session};
 use crate::words::dialect::Dialect;
 use crate::words::names::quote_literal;
 
-/// Tells sessions to end that these processes serve, or that bear this application name, and gives them: `process 123 (query)`,
+/// Tells sessions to end that these processes serve, or whose application name begins so, and gives them: `process 123 (query)`,
 /// for messages. A process that waits for a lock does not notice by itself that its client is gone.
 pub async fn end_processes(
     session: &Session,
     dialect: &Dialect,
     pids: &[i32],
-    application_name: Option<&str>,
+    name_begins: Option<&str>,
 ) -> Result<Vec<String>, Error> {
     let columns = Holders::of(dialect);
     let (pid, query) = (columns.pid(), columns.query());
     // The number of a session that has ended may be a stranger's by now.
     let is_ours = "(a.application_name LIKE 'gpcrondump%' OR a.application_name LIKE 'gpdbrestore%')";
     let mut conditions = vec![format!("a.{pid} = ANY ({}) AND {is_ours}", array_of(pids))];
-    conditions.extend(application_name.map(|name| format!("a.application_name = {}", quote_literal(name))));
+    conditions.extend(name_begins.map(|begin| {
+        let length = begin.chars().count();
+        format!(
+            "pg_catalog.substr(a.application_name, 1, {length}) = {}",
+            quote_literal(begin)
+        )
+    }));
     let sql = format!(
         "SELECT a.{pid}, pg_catalog.substr(a.{query}, 1, 80), pg_catalog.pg_terminate_backend(a.{pid}) FROM pg_catalog.pg_stat_activity a \
          WHERE a.{pid} <> pg_catalog.pg_backend_pid() AND ({}) ORDER BY 1",

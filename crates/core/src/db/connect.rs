@@ -11,7 +11,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::beneath::Beneath;
 use super::tls::{self, Canceller, Connector};
-use super::{BoxError, Error, passfile, watch};
+use super::{BoxError, Error, Program, passfile, watch};
 use crate::words::environment::TlsSettings;
 use crate::words::limits::Limits;
 
@@ -216,14 +216,14 @@ impl Session {
         watch::watch(self, &self.spec, None, doing, work).await
     }
 
-    /// The same for another program that works on the same server; its sessions bear this application name.
+    /// The same for another program that works on the same server.
     pub async fn watch_program<T>(
         &self,
-        application_name: &str,
+        program: Program<'_>,
         doing: &str,
         work: impl Future<Output = T>,
     ) -> Result<T, Error> {
-        watch::watch(self, &self.spec, Some(application_name), doing, work).await
+        watch::watch(self, &self.spec, Some(program), doing, work).await
     }
 
     /// All rows of a query, as texts.

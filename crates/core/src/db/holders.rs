@@ -107,6 +107,18 @@ impl Holders {
         }
     }
 
+    /// The lock `o` is held by this process, on the same object as the lock `h`, which another waits for.
+    pub(super) fn is_held_by(self, process: i32) -> String {
+        let on_this_server = match self.has_sessions {
+            false => "",
+            true => " AND o.gp_segment_id = h.gp_segment_id",
+        };
+        format!(
+            "o.granted AND o.pid = {process} AND o.locktype = h.locktype \
+             AND o.database IS NOT DISTINCT FROM h.database AND o.relation IS NOT DISTINCT FROM h.relation{on_this_server}"
+        )
+    }
+
     /// The lock `w` is one of the sessions that `whose` (a condition on `pg_stat_activity m`) names; on a segment too.
     pub(super) fn belongs_to(self, whose: &str) -> String {
         let by_process = format!(

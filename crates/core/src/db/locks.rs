@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::connect::Row;
 use super::holders::{Holders, InTheWay};
 use super::relations::name_tuples;
 use super::{Error, Session};
@@ -99,17 +100,45 @@ pub async fn who_is_in_the_way(
             name_tuples(batch.iter()),
             limit - lines.len()
         );
-        for row in session.rows(&sql, "asking who holds locks").await? {
-            let field = |i: usize| row.get(i).and_then(|field| field.as_deref());
-            let line = InTheWay {
-                table: field(0),
-                process: field(1),
-                lock: field(2),
-                user: field(3),
-                query: field(4),
-            };
-            lines.push(line.to_string());
-        }
+        lines.extend(in_words(&session.rows(&sql, "asking who holds locks").await?));
     }
     Ok(lines)
+}
+
+/// Rows of table, process, lock, user and query.
+fn in_words(rows: &[Row]) -> Vec<String> {
+    let in_words = |row: &Row| {
+        let field = |i: usize| row.get(i).and_then(|field| field.as_deref());
+        let line = InTheWay {
+            table: field(0),
+            process: field(1),
+            lock: field(2),
+            user: field(3),
+            query: field(4),
+        };
+        line.to_string()
+    };
+    rows.iter().map(in_words).collect()
+}
+
+/// Who waits for a lock that this process of the server holds: as [`who_is_in_the_way`] has them.
+pub async fn who_waits_for(
+    session: &Session,
+    dialect: &Dialect,
+    holder: i32,
+    limit: usize,
+) -> Result<Vec<String>, Error> {
+    let holders = Holders::of(dialect);
+    let sql = format!(
+        "SELECT DISTINCT n.nspname || '.' || c.relname, {}, 'waits for ' || h.mode, a.usename, substr(a.{}, 1, 80) \
+         FROM pg_catalog.pg_locks h LEFT JOIN pg_catalog.pg_class c ON c.oid = h.relation \
+         LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace {} \
+         WHERE h.locktype = 'relation' AND NOT h.granted AND h.mode = 'AccessExclusiveLock' \
+         AND EXISTS (SELECT 1 FROM pg_catalog.pg_locks o WHERE {}) LIMIT {limit}",
+        holders.process(),
+        holders.query(),
+        holders.join(),
+        holders.is_held_by(holder),
+    );
+    Ok(in_words(&session.rows(&sql, "asking who waits for locks").await?))
 }

@@ -25,6 +25,7 @@ pub mod tls;
 mod watch;
 
 pub use connect::{ConnectSpec, Session};
+pub use watch::Program;
 
 pub use crate::words::errors::error_chain;
 
@@ -46,6 +47,13 @@ pub enum Error {
         seconds: u64,
         /// Who holds it: `process 123 of user u holds AccessExclusiveLock (query)`.
         blockers: Vec<String>,
+    },
+    #[error("{whom}: {doing}: a session that waits for a lock of ours stands between{}", named(.who))]
+    Between {
+        whom: String,
+        doing: String,
+        /// As of the above.
+        who: Vec<String>,
     },
     #[error("{whom} gives no sign of life while {doing}")]
     Silent {

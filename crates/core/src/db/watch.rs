@@ -5,6 +5,7 @@
 //! stuck backend of a server that is well; such a thing is not ended by us.
 
 use std::task::Poll;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio::time::Instant;
@@ -19,15 +20,38 @@ use crate::words::names::quote_literal;
 /// What the second connection told.
 enum Life {
     Working,
-    /// Our backend waits for a lock; who holds it.
-    Waiting(Vec<String>),
+    /// Our backend waits for a lock.
+    Waiting(InFront),
     /// Nobody listens there.
     Gone(Box<Error>),
     Silent(Box<Error>),
 }
 
+/// Who is in front of what is waited for, in words.
+#[derive(Default)]
+struct InFront {
+    who: Vec<String>,
+    /// One of them waits for a lock that the watched session holds: neither can go on.
+    waits_for_us: bool,
+}
+
+/// Another program that works on the same server for the watched session.
+#[derive(Debug, Clone, Copy)]
+pub struct Program<'a> {
+    /// Its sessions bear this name.
+    pub application_name: &'a str,
+    /// Whether to end with [`Error::Between`] when it waits behind a session that waits for ours.
+    pub gives_way: bool,
+}
+
 /// Refusals in a row that are believed.
 const GONE_TWICE: u32 = 2;
+
+/// How soon it is asked for the first time whether another session stands between two of ours; then later and later.
+const FIRST_LOOK: Duration = Duration::from_millis(500);
+
+/// From a look that sees one to the look that confirms it: the other may give up by itself.
+const SECOND_LOOK: Duration = Duration::from_millis(500);
 
 /// Names of sessions that a message bears.
 const BLOCKERS: usize = 3;
@@ -39,7 +63,7 @@ const MOST_LOCKS: usize = 200_000;
 pub(super) async fn watch<T>(
     session: &Session,
     spec: &ConnectSpec,
-    program: Option<&str>,
+    program: Option<Program<'_>>,
     doing: &str,
     work: impl Future<Output = T>,
 ) -> Result<T, Error> {
@@ -49,12 +73,19 @@ pub(super) async fn watch<T>(
         return Ok(done);
     }
     let limits = spec.login.limits;
+    let name = program.map(|program| program.application_name);
     let mut waiting_since = None;
     let mut gone = 0;
+    let gives_way = program.is_some_and(|program| program.gives_way);
+    let mut stood_between = false;
+    let mut pause = match gives_way {
+        true => FIRST_LOOK.min(limits.first_question()),
+        false => limits.first_question(),
+    };
     loop {
         tokio::select! {
             done = &mut work => return Ok(done),
-            () = tokio::time::sleep(limits.first_question()) => {}
+            () = tokio::time::sleep(pause) => {}
         }
         // Both at once: what the master tells of locks it has to ask its segments for.
         let beneath = async {
@@ -63,9 +94,22 @@ pub(super) async fn watch<T>(
         };
         let (life, silent_segment) = tokio::select! {
             done = &mut work => return Ok(done),
-            both = async { tokio::join!(ask(spec, session.backend_pid(), program), beneath) }.boxed() => both,
+            both = async { tokio::join!(ask(spec, session.backend_pid(), name), beneath) }.boxed() => both,
+        };
+        let stands_between = gives_way && matches!(&life, Life::Waiting(in_front) if in_front.waits_for_us);
+        let again = std::mem::replace(&mut stood_between, stands_between);
+        pause = match stands_between {
+            true => SECOND_LOOK.min(limits.first_question()),
+            false => (2 * pause).min(limits.first_question()),
         };
         match life {
+            Life::Waiting(in_front) if again && stands_between => {
+                return Err(Error::Between {
+                    whom: session.whom().to_owned(),
+                    doing: doing.to_owned(),
+                    who: in_front.who,
+                });
+            }
             Life::Working => {
                 waiting_since = None;
                 gone = 0;
@@ -78,7 +122,7 @@ pub(super) async fn watch<T>(
                     });
                 }
             }
-            Life::Waiting(blockers) => {
+            Life::Waiting(in_front) => {
                 gone = 0;
                 let since = *waiting_since.get_or_insert_with(Instant::now);
                 // The server's own limit is a little longer: it could not say who is in the way.
@@ -88,7 +132,7 @@ pub(super) async fn watch<T>(
                         whom: session.whom().to_owned(),
                         doing: doing.to_owned(),
                         seconds: limits.lock.as_secs(),
-                        blockers,
+                        blockers: in_front.who,
                     });
                 }
             }
@@ -137,7 +181,7 @@ async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Lif
     let answer = tokio::time::timeout(limit, async {
         let mut in_front = who_is_waited_for(&wire, backend_pid, program).await?;
         // On the master alone nothing is seen of a lock that is waited for on a segment.
-        if in_front.is_empty()
+        if in_front.who.is_empty()
             && alone.is_some()
             && let Some(beneath) = beneath
             && are_few(&wire, beneath).await?
@@ -151,7 +195,7 @@ async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Lif
     let answer = answer.await;
     wire.driver.abort();
     match answer {
-        Ok(Ok(in_front)) if !in_front.is_empty() => Life::Waiting(in_front),
+        Ok(Ok(in_front)) if !in_front.who.is_empty() => Life::Waiting(in_front),
         // It took the connection a moment ago; should it have died since, the next question shows it.
         _ => Life::Working,
     }
@@ -182,12 +226,12 @@ fn in_words(row: &SimpleQueryRow) -> String {
     line.to_string()
 }
 
-/// Who is in front of what our backend (or a program's) waits for, in words. Nobody: it does not wait for a lock.
+/// Who is in front of what our backend (or a program's) waits for. Nobody: it does not wait for a lock.
 async fn who_is_waited_for(
     wire: &Wire,
     backend_pid: i32,
     program: Option<&str>,
-) -> Result<Vec<String>, tokio_postgres::Error> {
+) -> Result<InFront, tokio_postgres::Error> {
     let found = wire.client.simple_query(Holders::HAS_SESSIONS).await?;
     let holders = Holders {
         is_old: wire.is_old,
@@ -201,25 +245,30 @@ async fn who_is_waited_for(
     };
     let sql = format!(
         "SELECT DISTINCT {}, a.usename, substr(a.{}, 1, 80), n.nspname || '.' || c.relname, \
-         CASE WHEN h.granted THEN 'holds ' ELSE 'waits for ' END || h.mode \
+         CASE WHEN h.granted THEN 'holds ' ELSE 'waits for ' END || h.mode, \
+         CASE WHEN NOT h.granted AND EXISTS (SELECT 1 FROM pg_catalog.pg_locks o WHERE {}) THEN 1 ELSE 0 END \
          FROM pg_catalog.pg_locks w \
          LEFT JOIN pg_catalog.pg_class c ON c.oid = w.relation \
          LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_locks h ON {} AND {} AND h.locktype = w.locktype \
            AND h.database IS NOT DISTINCT FROM w.database AND h.relation IS NOT DISTINCT FROM w.relation \
            AND h.transactionid IS NOT DISTINCT FROM w.transactionid AND h.objid IS NOT DISTINCT FROM w.objid \
-         {} WHERE NOT w.granted AND {} ORDER BY 5 LIMIT {BLOCKERS}",
+         {} WHERE NOT w.granted AND {} ORDER BY 6 DESC, 5 LIMIT {BLOCKERS}",
         holders.process(),
         holders.query(),
+        holders.is_held_by(backend_pid),
         holders.is_of_another_session(),
         Holders::conflicts(),
         holders.join(),
         holders.belongs_to(&whose)
     );
     let messages = wire.client.simple_query(&sql).await?;
-    let rows = messages.iter().filter_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some(in_words(row)),
-        _ => None,
-    });
-    Ok(rows.collect())
+    let mut in_front = InFront::default();
+    for message in &messages {
+        if let SimpleQueryMessage::Row(row) = message {
+            in_front.who.push(in_words(row));
+            in_front.waits_for_us |= row.get(5) == Some("1");
+        }
+    }
+    Ok(in_front)
 }

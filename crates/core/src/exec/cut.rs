@@ -57,6 +57,8 @@ const IN_THE_WAY_LINES: usize = 10;
 #[derive(Debug)]
 pub enum Failure<E> {
     Lock(db::Error),
+    /// Sessions that wait for us stand in front of the lock: who.
+    Between(Vec<String>),
     Snapshots(E),
 }
 
@@ -69,18 +71,21 @@ pub enum Catalog {
 }
 
 /// Takes the lock, runs `open_snapshots`, releases. `barrier` is a session of its own on the master; `onlooker` looks who is
-/// in the way.
+/// in the way. When the lock is not had, `stand_between` is asked who waits for our other locks, and thereby stops us;
+/// none where nobody shall be let through.
 ///
 /// `open_snapshots` is run exactly once: under the lock, or without it when the lock cannot be had; it has its own limits.
-pub async fn take<E, F>(
+pub async fn take<E, F, B>(
     (barrier, onlooker): (&Session, &Session),
     dialect: &Dialect,
     (tables, catalog): (&[QualifiedName], Catalog),
     limits: CutLimits,
+    stand_between: B,
     open_snapshots: F,
 ) -> Result<Consistency, Failure<E>>
 where
     F: AsyncFnOnce() -> Result<(), E>,
+    B: AsyncFn() -> Vec<String>,
 {
     let started = Instant::now();
     let mut consistency = Consistency::default();
@@ -115,6 +120,13 @@ where
         }
         // Fails when the statement was cancelled and the server has ended the transaction already: that is as good.
         let _ = barrier.run("ROLLBACK", "giving up the locks of the cut").await;
+        // Once is no more than a writer that is quick; and who waits only for a moment has gone by the second time.
+        if consistency.attempts > 1 {
+            let between = stand_between().await;
+            if !between.is_empty() {
+                return Err(Failure::Between(between));
+            }
+        }
         if started.elapsed() + pause >= limits.total {
             break format!("no moment without writers was found in {} s", limits.total.as_secs());
         }

@@ -54,6 +54,7 @@ pub struct DumpFleet {
     progress: BTreeMap<ContentId, Copied>,
     /// The host of each segment whose worker has ended.
     lost_hosts: BTreeSet<usize>,
+    has_pipes: bool,
 }
 
 impl DumpFleet {
@@ -69,6 +70,7 @@ impl DumpFleet {
             totals: Vec::new(),
             progress: BTreeMap::new(),
             lost_hosts: BTreeSet::new(),
+            has_pipes: false,
         }
     }
 
@@ -124,11 +126,21 @@ impl DumpFleet {
             self.fleet.send_all(&Request::Tables(part.to_vec())).await;
         }
         self.fleet.send_all(&Request::TablesEnd).await;
+        let mut has_pipes = false;
         self.wait("lock its tables", limit, |event| match event {
-            Event::Ready { content } => Some(*content),
+            Event::Ready { content, is_pipe } => {
+                has_pipes |= is_pipe;
+                Some(*content)
+            }
             _ => None,
         })
         .await;
+        self.has_pipes = has_pipes;
+    }
+
+    /// Whether the files of the last `start` can be written a second time: a reader of named pipes has what came first.
+    pub fn can_begin_anew(&self) -> bool {
+        !self.has_pipes
     }
 
     /// Adds tables to the list that `start` gave, to be copied last. They are not locked on the segments: the master holds
@@ -251,19 +263,13 @@ impl DumpFleet {
         .await;
     }
 
-    /// Takes everything since `start` back, and forgets who failed on the way, so that it can be tried again; what they
-    /// said is given back. Workers that are gone stay failed.
-    pub async fn start_over(&mut self) -> Vec<String> {
-        self.reset().await;
+    /// After a [`DumpFleet::reset`]: forgets who failed before it, so that it can be tried again. Workers that are gone stay
+    /// failed.
+    pub fn forget_failures(&mut self) {
         let lost: BTreeSet<ContentId> = (self.lost_hosts.iter())
             .flat_map(|host| self.fleet.segments_of(*host).contents.clone())
             .collect();
-        let (kept, forgotten) = std::mem::take(&mut self.failures)
-            .into_iter()
-            .partition(|(content, _)| lost.contains(content));
-        self.failures = kept;
-        let forgotten: BTreeMap<ContentId, String> = forgotten;
-        forgotten.into_values().collect()
+        self.failures.retain(|content, _| lost.contains(content));
     }
 
     /// Takes everything since `start` back. A worker that does not say within the limit that it has counts as lost.

@@ -4,11 +4,13 @@
 //! before every segment is finished, and the manifest is written when everything else is on disk.
 
 mod after;
+mod copying;
 mod ddl;
 mod encoding;
 pub(super) mod external;
 mod external_note;
 mod files;
+mod give_way;
 mod globals;
 mod increment;
 mod prepare;
@@ -22,6 +24,7 @@ mod streams;
 mod vacuum;
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -50,7 +53,7 @@ use crate::words::ids::TimestampKey;
 use crate::words::layout::{Compression, DumpFileKind, FileNaming, SetNames};
 use crate::words::outcome::Severity;
 use crate::words::place::Place;
-use crate::words::progress::{Figures, ProgressBoard};
+use crate::words::progress::ProgressBoard;
 use crate::words::refusal::Refusal;
 
 /// What one database's dump is given.
@@ -140,6 +143,7 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
     };
     let has_failed = result.as_ref().map_or(true, |dumped| dumped.exit == Exit::Failed);
     let leave = async {
+        let ddl = ddl_names(context.environment, &sessions);
         // A process behind a pooler may be another's by the time it is looked for.
         let pids = match context.surroundings.cluster.is_streams() {
             true => Vec::new(),
@@ -147,7 +151,6 @@ pub(super) async fn run(context: &DumpContext<'_>, cancel: &CancellationToken) -
         };
         sessions.abort().await;
         if has_failed && !cancel.is_cancelled() {
-            let ddl = ddl_name(context.environment);
             left_sessions::tell(context.address, &context.surroundings.dialect, &pids, Some(&ddl)).await;
         }
     };
@@ -175,6 +178,8 @@ struct Sessions {
     writers: Vec<Session>,
     /// What the role may not read, of a dump through the master.
     unreadable: Vec<Unreadable>,
+    /// A cut that is taken anew has a pg_dump of its own, while the server may not know yet that the last one is gone.
+    pg_dumps: AtomicU32,
 }
 
 impl Sessions {
@@ -196,6 +201,7 @@ impl Sessions {
             unreadable: unreadable.map_err(|error| refusal_of(&error))?,
             barrier,
             writers: external::open_writers(context).await?,
+            pg_dumps: AtomicU32::new(0),
         })
     }
 
@@ -205,6 +211,12 @@ impl Sessions {
             .chain(&self.onlooker)
             .chain(&self.writers);
         all.map(Session::backend_pid).collect()
+    }
+
+    /// The application name of another `pg_dump`.
+    fn next_ddl_name(&self, environment: &Environment) -> String {
+        let number = self.pg_dumps.fetch_add(1, Ordering::Relaxed) + 1;
+        format!("{}{number}", ddl_names(environment, self))
     }
 
     /// The session that looks at locks.
@@ -223,9 +235,14 @@ impl Sessions {
     }
 }
 
-/// The application name of this run's `pg_dump`.
-fn ddl_name(environment: &Environment) -> String {
-    format!("gpcrondump_ddl_{}", environment.pid)
+/// How the application names of this dump's `pg_dump` begin. The number of our process alone could be that of one on another
+/// host, or in another container.
+fn ddl_names(environment: &Environment, sessions: &Sessions) -> String {
+    format!(
+        "gpcrondump_ddl_{}_{}_",
+        environment.pid,
+        sessions.snapshot.backend_pid()
+    )
 }
 
 /// A dump whose data are on disk, or that failed on some instance; the small files are written.
@@ -274,58 +291,15 @@ async fn dump(
         .map_err(|error| refusal_of(&error))?
         .ok_or_else(|| Refusal::known(format!("Database {} does not exist.", context.database)))?;
 
-    let cut = match snapshot::take_cut(context, sessions, fleet, &names, directories, &database, selection).await? {
-        Some(cut) => cut,
-        None => return Ok(after::failed(context, fleet, &names, directories).await),
-    };
-    // DDL is read and split while the rows are copied.
-    let ddl = ddl::make_ddl(context, sessions, &cut.tables, cut.pg_dump, &database);
-    tokio::pin!(ddl);
-    let mut texts = None;
-    context.board.begin(Figures {
-        subject: format!("Dumping {}", context.database),
-        segments: context.surroundings.cluster.primaries().len() as u64,
-        tables: cut.dumped.len() as u64,
-        bytes_total: Some(cut.dumped.iter().map(|relation| relation.estimated_bytes).sum()),
-        ..Figures::default()
-    });
-    let mut written = None;
-    {
-        let copying = async {
-            let copy = async {
-                fleet.copy(context.board).await;
-                if fleet.all_well() { Ok(()) } else { Err(()) }
-            };
-            let write = async {
-                written = external::write(
-                    context,
-                    sessions,
-                    (&cut.tables.selection, &cut.external),
-                    &database.encoding,
-                )
-                .await;
-                Ok(())
-            };
-            // What cannot become a set is not waited for.
-            let _ = tokio::try_join!(copy, write);
-        };
-        tokio::pin!(copying);
-        tokio::select! {
-            // Without DDL there is no dump; the workers are stopped by the caller.
-            made = &mut ddl => {
-                texts = Some(made?);
-                copying.await;
-            }
-            () = &mut copying => {}
-        }
-    }
-    context.board.end();
-    if !fleet.all_well() {
+    let set = (&names, directories);
+    let copied = copying::cut_and_copy(context, sessions, fleet, set, &database, selection).await?;
+    let Some(copying::Copied {
+        cut,
+        mut texts,
+        written,
+    }) = copied
+    else {
         return Ok(after::failed(context, fleet, &names, directories).await);
-    }
-    let mut texts = match texts {
-        Some(texts) => texts,
-        None => ddl.await?,
     };
     let state = match &cut.increment {
         Some(increment) => {

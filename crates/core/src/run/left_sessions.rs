@@ -21,15 +21,16 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// For the whole look: the run has failed already, and a master that hangs must not hold it.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Ends what is left of these processes, and of the sessions with this application name; names those that do not end.
-pub(super) async fn tell(address: &MasterAddress, dialect: &Dialect, pids: &[i32], application_name: Option<&str>) {
+/// Ends what is left of these processes, and of the sessions whose application name begins so; names those that do not
+/// end.
+pub(super) async fn tell(address: &MasterAddress, dialect: &Dialect, pids: &[i32], name_begins: Option<&str>) {
     let look = async {
         let session = address.open_maintenance().await.ok()?;
         let deadline = Instant::now() + PATIENCE;
         // Most end by themselves, and write no word of it into the server's log.
         tokio::time::sleep(FIRST_LOOK).await;
         loop {
-            let left = activity::end_processes(&session, dialect, pids, application_name).await;
+            let left = activity::end_processes(&session, dialect, pids, name_begins).await;
             match left.ok()? {
                 left if left.is_empty() || Instant::now() > deadline => {
                     session.close().await;

@@ -54,6 +54,14 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// It failed while it locked tables. Its own words are in the language of the session, the statement that it repeats is
+    /// not.
+    pub fn is_about_locks(&self) -> bool {
+        matches!(self, Error::Failed { said, .. } if said.contains("LOCK TABLE "))
+    }
+}
+
 /// Finds the program: `$GPHOME/bin`, then every folder of PATH.
 pub fn find(gphome: Option<&Path>, path: &[PathBuf]) -> Result<PathBuf, Error> {
     find_program("pg_dump", gphome, path)

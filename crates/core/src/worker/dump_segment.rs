@@ -29,6 +29,7 @@ use crate::words::dialect::{Dialect, Product};
 use crate::words::job::{RowForm, SegmentTarget, TableJob, TableTotals};
 use crate::words::layout::DumpFileKind;
 use crate::words::names::{QualifiedName, quote_literal};
+use crate::words::place::Place;
 
 /// What the master tells all segments of a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,7 +146,8 @@ impl SegmentDump {
         limit_lock_wait(session, &dialect, Duration::from_secs(self.start.lock_wait_seconds)).await?;
         lock_tables(session, &dialect, &names, LockMode::AccessShare).await?;
         limit_lock_wait(session, &dialect, Duration::ZERO).await?;
-        let _ = self.events.send(Event::Ready { content }).await;
+        let is_pipe = self.files.is_pipe(&self.data_path());
+        let _ = self.events.send(Event::Ready { content, is_pipe }).await;
 
         let Some(Step::OpenSnapshot(exported)) = self.steps.recv().await else {
             return Err(Error::Cancelled);
@@ -232,10 +234,7 @@ impl SegmentDump {
         heap: Option<HeapStates>,
     ) -> Result<SegmentFiles, Error> {
         let names = &self.start.names;
-        let path = self
-            .segment
-            .directory
-            .join(names.of_instance(DumpFileKind::Dump, self.segment.id));
+        let path = self.data_path();
         let index = self
             .segment
             .directory
@@ -284,6 +283,11 @@ impl SegmentDump {
             index: files.index,
             heap,
         })
+    }
+
+    fn data_path(&self) -> Place {
+        let name = self.start.names.of_instance(DumpFileKind::Dump, self.segment.id);
+        self.segment.directory.join(name)
     }
 
     fn insert_writer(&self, table: &TableJob) -> Result<Option<InsertWriter>, Error> {

@@ -162,6 +162,9 @@ pub enum Event {
     },
     Ready {
         content: ContentId,
+        /// The data file is a named pipe: what was written into it cannot be taken back.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        is_pipe: bool,
     },
     SnapshotOpen {
         content: ContentId,

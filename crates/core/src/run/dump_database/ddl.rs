@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::selection::{self, ChosenTables};
 use super::{DumpContext, Sessions, rights};
 use crate::db::catalog::DatabaseInfo;
-use crate::db::{Session, large_objects, relations};
+use crate::db::{Error, Program, Session, error_chain, large_objects, relations};
 use crate::exec::master_files::MasterTexts;
 use crate::format;
 use crate::format::cdatabase::DatabaseFacts;
@@ -20,14 +20,29 @@ use crate::words::job::TableJob;
 use crate::words::names::{QualifiedName, quote_ident_if_needed, quote_literal};
 use crate::words::refusal::Refusal;
 
-/// Waits for pg_dump and makes the three texts of the master.
+/// Why there are no definitions.
+pub(super) enum NoDefinitions {
+    /// Others changed what pg_dump was about to lock, or wait to do so: who, or what pg_dump says.
+    Between(Vec<String>),
+    Refused(Refusal),
+}
+
+impl From<Refusal> for NoDefinitions {
+    fn from(refusal: Refusal) -> Self {
+        NoDefinitions::Refused(refusal)
+    }
+}
+
+/// Waits for pg_dump and makes the three texts of the master. With `may_give_way` it is not waited for where it cannot go
+/// on as long as our locks are held.
 pub(super) async fn make_ddl(
     context: &DumpContext<'_>,
     sessions: &Sessions,
     tables: &ChosenTables,
     pg_dump: RunningPgDump,
     database: &DatabaseInfo,
-) -> Result<MasterTexts, Refusal> {
+    may_give_way: bool,
+) -> Result<MasterTexts, NoDefinitions> {
     let snapshot = &sessions.snapshot;
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
@@ -66,12 +81,7 @@ pub(super) async fn make_ddl(
         // As in the original: they belong to no table and no schema.
         Some(_) => Vec::new(),
     };
-    let application_name = pg_dump.application_name.clone();
-    let Definitions { text, steps } = snapshot
-        .watch_program(&application_name, "waiting for pg_dump", pg_dump.finish())
-        .await
-        .map_err(refuse)?
-        .map_err(|error| refusal_of(&error))?;
+    let Definitions { text, steps } = wait_for(snapshot, pg_dump, may_give_way).await?;
     // Leaves have no DDL of their own, so no empty block either.
     let data_tables: Vec<TableJob> = (tables.relations.iter())
         .zip(&tables.jobs)
@@ -121,6 +131,29 @@ pub(super) async fn make_ddl(
         cdatabase: cdatabase_text(database, dialect, context.request.style.no_privileges).into_bytes(),
         steps,
     })
+}
+
+async fn wait_for(
+    snapshot: &Session,
+    pg_dump: RunningPgDump,
+    may_give_way: bool,
+) -> Result<Definitions, NoDefinitions> {
+    let application_name = pg_dump.application_name.clone();
+    let program = Program {
+        application_name: &application_name,
+        gives_way: may_give_way,
+    };
+    let waited = snapshot.watch_program(program, "waiting for pg_dump", pg_dump.finish());
+    match waited.await {
+        Ok(Ok(definitions)) => Ok(definitions),
+        // It locks all tables of the database, and we only those that were chosen: another may have gone.
+        Ok(Err(error)) if may_give_way && error.is_about_locks() => {
+            Err(NoDefinitions::Between(vec![error_chain(&error)]))
+        }
+        Ok(Err(error)) => Err(refusal_of(&error).into()),
+        Err(Error::Between { who, .. }) => Err(NoDefinitions::Between(who)),
+        Err(error) => Err(refusal_of(&error).into()),
+    }
 }
 
 /// Refuses where they would not fit into memory: a dump without them would be no dump.

@@ -1,15 +1,17 @@
 //! The instant of a dump: locks, snapshots of all segments, DDL of the same moment.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, warn};
 
+use super::give_way::{self, GiveWay};
 use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
-use super::{DumpContext, Sessions, ddl_name, encoding, external, rights, states, streams};
+use super::{DumpContext, Sessions, encoding, external, rights, states, streams};
 use crate::db::catalog::DatabaseInfo;
-use crate::db::locks::{LockMode, limit_lock_wait, lock_tables};
+use crate::db::locks::{LOCKING, LockMode, limit_lock_wait, lock_tables};
 use crate::db::{Session, relations};
 use crate::exec::cut::{self, CutLimits, LockedTables};
 use crate::exec::dump_fleet::DumpFleet;
@@ -28,8 +30,9 @@ use crate::words::refusal::Refusal;
 use crate::words::relation::Relation;
 use crate::worker::protocol::DumpStart;
 
-/// How often a cut is taken anew because tables came or went in the moment before it.
-const CUTS: u32 = 5;
+/// How often in a row the master may have tables in its catalog that cannot be locked: this is no DDL that happens to be
+/// quick.
+const MOST_GONE: u32 = 5;
 
 /// How long pg_dump may take from its start to its snapshot.
 const PG_DUMP_START_LIMIT: Duration = Duration::from_secs(10);
@@ -46,7 +49,13 @@ pub(super) struct CutState {
     /// With `--external`: those whose rows the segments write away.
     pub(super) external: Vec<Relation>,
     pub(super) consistency: Consistency,
-    pub(super) pg_dump: RunningPgDump,
+}
+
+/// How the taking of snapshots ended.
+pub(super) enum Snapshots {
+    Open(Consistency, Box<RunningPgDump>),
+    /// These wait for our locks, and stop us.
+    Between(Vec<String>),
 }
 
 /// Locks, snapshots, DDL of one instant. `None` when a segment failed on the way: the fleet knows which and why.
@@ -54,11 +63,11 @@ pub(super) async fn take_cut(
     context: &DumpContext<'_>,
     sessions: &Sessions,
     fleet: &mut DumpFleet,
-    names: &SetNames,
-    directories: &Directories,
+    (names, directories): (&SetNames, &Directories),
     database: &DatabaseInfo,
     mut selection: Selection,
-) -> Result<Option<CutState>, Refusal> {
+    give_way: &mut GiveWay,
+) -> Result<Option<(CutState, RunningPgDump)>, Refusal> {
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
     let rows_in = encoding::of_rows(context, &sessions.barrier, database).await?;
@@ -74,9 +83,14 @@ pub(super) async fn take_cut(
             .await
             .map_err(refuse)?;
     }
-    let is_streams = context.surroundings.cluster.is_streams();
-    let mut gone = None;
-    for attempt in 1..=CUTS {
+    // Then the workers' sessions lock what ours has locked already.
+    let is_one_server = {
+        let cluster = &context.surroundings.cluster;
+        cluster.is_streams() || cluster.is_single_server()
+    };
+    let limit = context.request.limits.lock;
+    let mut gone = 0;
+    loop {
         let mut expected = relations::read_relations(&sessions.barrier, dialect)
             .await
             .map_err(refuse)?;
@@ -100,11 +114,15 @@ pub(super) async fn take_cut(
             lock_wait(context),
         ));
         let Some(locked) = locked.await else { return Ok(None) };
-        gone = locked?;
-        if gone.is_some() {
+        if let Some(said) = locked? {
+            gone += 1;
+            if gone == MOST_GONE {
+                return Err(cannot_be_locked(&said));
+            }
             selection = selection::select(context, &sessions.barrier).await?;
             continue;
         }
+        gone = 0;
         debug!("the tables are locked on the master");
         let locked_tables = LockedTables {
             names: &table_names,
@@ -125,8 +143,8 @@ pub(super) async fn take_cut(
             encoding: rows_in.clone(),
             names_in: names_in(&rows_in, &database.encoding).to_owned(),
             heap_states: context.request.incremental_heap,
-            lock_wait_seconds: match is_streams {
-                true => streams::lock_wait(dialect).as_secs(),
+            lock_wait_seconds: match is_one_server {
+                true => second_lock_wait(dialect).as_secs(),
                 false => lock_wait(context).as_secs(),
             },
             stream_hosts: streams::hosts(context),
@@ -134,29 +152,35 @@ pub(super) async fn take_cut(
         fleet
             .start(start_of, &jobs, lock_wait(context) + Duration::from_secs(30))
             .await;
-        if !fleet.all_well() && is_streams && attempt < CUTS && streams::may_pass(&fleet.failures) {
-            give_up_cut(&sessions.snapshot).await?;
-            fleet.start_over().await;
+        if !fleet.all_well() && is_one_server && may_pass(&fleet.failures) && !give_way.is_over(limit) {
+            selection = give_way::give_up_locks(context, sessions, fleet).await?;
+            fleet.forget_failures();
             if !fleet.all_well() {
                 return Ok(None);
             }
-            selection = selection::select(context, &sessions.barrier).await?;
             continue;
         }
         if !fleet.all_well() {
             return Ok(None);
         }
         debug!("the tables are locked on the segments");
-        let (consistency, pg_dump) = match is_streams {
-            true => {
-                let opened = streams::open_snapshots(context, sessions, fleet, database, locked_tables);
-                let (consistency, pg_dump) = opened.await?;
-                (consistency, Some(pg_dump))
-            }
+        let opened = match context.surroundings.cluster.is_streams() {
+            true => streams::open_snapshots(context, sessions, fleet, database, locked_tables).await?,
             false => take_cut_of_segments(context, sessions, fleet, database, locked_tables).await?,
         };
-        let Some(pg_dump) = pg_dump.filter(|_| fleet.all_well()) else {
+        if !fleet.all_well() {
             return Ok(None);
+        }
+        let (consistency, pg_dump) = match opened {
+            Snapshots::Open(consistency, pg_dump) => (consistency, *pg_dump),
+            Snapshots::Between(whom) => {
+                give_way.to(&whom, limit)?;
+                selection = give_way::give_up_locks(context, sessions, fleet).await?;
+                if !fleet.all_well() {
+                    return Ok(None);
+                }
+                continue;
+            }
         };
         // The list was read before the locks: a table that came in between would be in the DDL and not in the data.
         selection = selection::select(context, &sessions.snapshot).await?;
@@ -179,7 +203,7 @@ pub(super) async fn take_cut(
                 None => (None, told.counts),
             };
             debug!("the rows of {} tables are copied", dumped.len());
-            return Ok(Some(CutState {
+            let cut = CutState {
                 tables: ChosenTables {
                     selection,
                     relations,
@@ -190,38 +214,33 @@ pub(super) async fn take_cut(
                 counts,
                 external,
                 consistency,
-                pg_dump,
-            }));
+            };
+            return Ok(Some((cut, pg_dump)));
         }
         debug!("tables were created, altered or dropped in the moment before the cut; taking another one");
         drop(pg_dump);
-        selection = selection::select(context, &sessions.barrier).await?;
-        give_up_cut(&sessions.snapshot).await?;
-        external::give_up_snapshots(sessions).await?;
-        fleet.reset().await;
+        selection = give_way::give_up_locks(context, sessions, fleet).await?;
         if !fleet.all_well() {
             return Ok(None);
         }
+        if give_way.is_over(limit) {
+            return Err(Refusal::known(format!(
+                "For {} s tables of database {} were created, altered or dropped faster than a snapshot of them can be taken",
+                limit.as_secs(),
+                context.database
+            ))
+            .with_hint("run the dump when no DDL runs; --lock-timeout says how long it is tried"));
+        }
     }
-    Err(match gone {
-        // Five times: this is no DDL that happens to be quick.
-        Some(said) => Refusal::known(format!(
-            "Tables that the catalog of the master has could not be locked: {said}"
-        ))
-        .with_hint(
-            "run the dump when no DDL runs; if none did, the catalogs of master and segments differ, and gpcheckcat says where",
-        ),
-        None => Refusal::known(format!(
-            "Tables of database {} are created, altered or dropped faster than a snapshot of them can be taken",
-            context.database
-        ))
-        .with_hint("run the dump when no DDL runs"),
-    })
 }
 
-async fn give_up_cut(snapshot: &Session) -> Result<(), Refusal> {
-    let given_up = snapshot.run("ROLLBACK", "giving up a cut").await;
-    given_up.map_err(|error| refusal_of(&error))
+fn cannot_be_locked(said: &str) -> Refusal {
+    Refusal::known(format!(
+        "Tables that the catalog of the master has could not be locked: {said}"
+    ))
+    .with_hint(
+        "run the dump when no DDL runs; if none did, the catalogs of master and segments differ, and gpcheckcat says where",
+    )
 }
 
 /// Takes the snapshots of all segments, under locks or without them.
@@ -231,15 +250,16 @@ async fn take_cut_of_segments(
     fleet: &mut DumpFleet,
     database: &DatabaseInfo,
     tables: LockedTables<'_>,
-) -> Result<(Consistency, Option<RunningPgDump>), Refusal> {
+) -> Result<Snapshots, Refusal> {
     let dialect = &context.surroundings.dialect;
     let mut pg_dump = None;
     let limits = CutLimits::new(context.request.cut_timeout, tables);
-    let consistency = cut::take(
+    let cut = cut::take(
         (&sessions.barrier, sessions.onlooker()),
         dialect,
         (tables.names, cut::Catalog::Locked),
         limits,
+        give_way::who_stands_between(context, sessions),
         async || {
             // The master first: should there be no one cut, then what the master shows is on all segments by the time
             // they take theirs, and the states of tables never tell more than the rows that are copied.
@@ -248,12 +268,37 @@ async fn take_cut_of_segments(
             Ok::<(), Refusal>(())
         },
     )
-    .await
-    .map_err(|failure| match failure {
-        cut::Failure::Lock(error) => refusal_of(&error),
-        cut::Failure::Snapshots(refusal) => refusal,
-    })?;
-    Ok((consistency, pg_dump))
+    .await;
+    match cut {
+        Ok(consistency) => opened(consistency, pg_dump),
+        Err(cut::Failure::Between(whom)) => Ok(Snapshots::Between(whom)),
+        Err(cut::Failure::Lock(error)) => Err(refusal_of(&error)),
+        Err(cut::Failure::Snapshots(refusal)) => Err(refusal),
+    }
+}
+
+pub(super) fn opened(consistency: Consistency, pg_dump: Option<RunningPgDump>) -> Result<Snapshots, Refusal> {
+    match pg_dump {
+        Some(pg_dump) => Ok(Snapshots::Open(consistency, Box::new(pg_dump))),
+        None => Err(Refusal::failed("pg_dump was not started")),
+    }
+}
+
+/// Longest wait of a session for the lock on a table that the snapshot session has locked already: another session that
+/// waits for a stronger lock stands between the two, and would wait for ever.
+fn second_lock_wait(dialect: &Dialect) -> Duration {
+    // Without a limit for locks it is one for the whole statement, with its 500 tables.
+    Duration::from_secs(if dialect.has_lock_timeout() { 4 } else { 20 })
+}
+
+/// Whether another try may come further: a table went, or somebody stands between two locks. Said in a log that is asked for
+/// everything.
+fn may_pass(failures: &BTreeMap<ContentId, String>) -> bool {
+    let is_lock = failures.values().all(|message| message.contains(LOCKING));
+    for (content, message) in failures {
+        debug!("segment {content}: {message}");
+    }
+    is_lock
 }
 
 /// The servers' own limit for a lock. Ours is shorter and can say who is in the way.
@@ -319,7 +364,7 @@ pub(super) async fn open_master_snapshots(
         snapshot: None,
         left_out: rights::left_out(sessions),
         options: pg_dump_options(&context.request.style, dialect),
-        application_name: ddl_name(context.environment),
+        application_name: sessions.next_ddl_name(context.environment),
     };
     let around = context.surroundings;
     // Who goes through the master alone may be a role that is kept from it.

@@ -4,34 +4,25 @@
 //! does not, one connection has one transaction, and several are tried under a lock that keeps writers out, if the role
 //! may take it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::Instant;
 
 use tracing::debug;
 
-use super::snapshot::open_master_snapshots;
-use super::{DumpContext, Sessions, external};
+use super::snapshot::{Snapshots, open_master_snapshots, opened};
+use super::{DumpContext, Sessions, external, give_way};
 use crate::db::catalog::DatabaseInfo;
-use crate::db::locks::LOCKING;
 use crate::db::relations;
 use crate::exec::cut::{self, CutLimits, LockedTables};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::{Consistency, StreamSnapshot, Streams};
 use crate::plan::streams;
 use crate::run::refusal_of;
-use crate::tools::pg_dump::RunningPgDump;
-use crate::words::dialect::{Dialect, PartitionCatalog};
+use crate::words::dialect::PartitionCatalog;
 use crate::words::ids::ContentId;
 use crate::words::job::TableJob;
 use crate::words::refusal::Refusal;
 use crate::words::relation::{Distribution, Relation};
-
-/// Longest wait of a connection for the lock on a table that the snapshot session has locked already: another session
-/// that waits for a stronger lock stands between the two, and would wait for ever.
-pub(super) fn lock_wait(dialect: &Dialect) -> Duration {
-    // Without a limit for locks it is one for the whole statement, with its 500 tables.
-    Duration::from_secs(if dialect.has_lock_timeout() { 4 } else { 20 })
-}
 
 /// The streams' place in the start of a dump: their addresses.
 pub(super) fn hosts(context: &DumpContext<'_>) -> Option<Vec<String>> {
@@ -79,7 +70,7 @@ pub(super) async fn open_snapshots(
     fleet: &mut DumpFleet,
     database: &DatabaseInfo,
     tables: LockedTables<'_>,
-) -> Result<(Consistency, RunningPgDump), Refusal> {
+) -> Result<Snapshots, Refusal> {
     let dialect = &context.surroundings.dialect;
     let started = Instant::now();
     if context.surroundings.shares_snapshots {
@@ -89,13 +80,13 @@ pub(super) async fn open_snapshots(
         let exported = exported.map_err(|error| refusal_of(&error))?;
         external::open_snapshots(sessions, dialect, exported.as_deref()).await?;
         fleet.open_snapshots(exported).await;
-        return Ok((one_cut(started), pg_dump));
+        return opened(one_cut(started), Some(pg_dump));
     }
     let connections = context.surroundings.cluster.primaries().len() + sessions.writers.len();
     if connections == 1 {
         let pg_dump = open_master_snapshots(context, sessions, database).await?;
         fleet.open_snapshots(None).await;
-        return Ok((one_cut(started), pg_dump));
+        return opened(one_cut(started), Some(pg_dump));
     }
     let mut pg_dump = None;
     let limits = CutLimits::new(context.request.cut_timeout, tables);
@@ -104,6 +95,7 @@ pub(super) async fn open_snapshots(
         dialect,
         (tables.names, cut::Catalog::Open),
         limits,
+        give_way::who_stands_between(context, sessions),
         async || {
             pg_dump = Some(open_master_snapshots(context, sessions, database).await?);
             external::open_snapshots(sessions, dialect, None).await?;
@@ -115,6 +107,7 @@ pub(super) async fn open_snapshots(
     let consistency = match cut {
         Ok(consistency) => consistency,
         Err(cut::Failure::Snapshots(refusal)) => return Err(refusal),
+        Err(cut::Failure::Between(whom)) => return Ok(Snapshots::Between(whom)),
         // insufficient_privilege: a role that only reads takes no such lock.
         Err(cut::Failure::Lock(error)) if error.code() == Some("42501") && pg_dump.is_none() => {
             debug!("no lock against writers: {error}");
@@ -139,10 +132,7 @@ pub(super) async fn open_snapshots(
         }
         Err(cut::Failure::Lock(error)) => return Err(refusal_of(&error)),
     };
-    match pg_dump {
-        Some(pg_dump) => Ok((consistency, pg_dump)),
-        None => Err(Refusal::failed("pg_dump was not started")),
-    }
+    opened(consistency, pg_dump)
 }
 
 fn one_cut(started: Instant) -> Consistency {
@@ -181,14 +171,4 @@ pub(super) fn distribution(context: &DumpContext<'_>, relation: &Relation) -> Di
         true => Distribution::Single,
         false => relation.distribution,
     }
-}
-
-/// Whether another try may come further: a table went, or somebody stands between two locks. Said in a log that is asked for
-/// everything.
-pub(super) fn may_pass(failures: &BTreeMap<ContentId, String>) -> bool {
-    let is_lock = failures.values().all(|message| message.contains(LOCKING));
-    for (content, message) in failures {
-        debug!("connection {}: {message}", content.0 + 1);
-    }
-    is_lock
 }
