@@ -87,7 +87,12 @@ impl Scene<'_> {
             _ => self.cluster().session(self.database()),
         };
         let sql = sql.to_owned();
-        let thread = std::thread::spawn(move || session.try_sql(&sql).map(drop));
+        let thread = std::thread::spawn(move || {
+            // Outside of a transaction the emulated master would let go of its lock before the segments have taken theirs.
+            ["BEGIN", &sql, "COMMIT"]
+                .into_iter()
+                .try_for_each(|part| session.try_sql(part).map(drop))
+        });
         self.waiting.push(thread);
         std::thread::sleep(std::time::Duration::from_millis(150));
     }

@@ -119,7 +119,7 @@ fn redacted(message: &str) -> String {
     let mut text = String::new();
     for word in message.split(' ') {
         let shown = match word {
-            _ if word.contains("/gpdump-") => "PATH",
+            _ if word.contains("/gpdump-") || word.contains("/gpcrondump\"") => "PATH",
             _ if word.chars().filter(char::is_ascii_digit).count() >= 5 && !word.contains("sdw") => "N",
             _ => word,
         };

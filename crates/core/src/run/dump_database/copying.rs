@@ -6,10 +6,12 @@ use super::prepare::Directories;
 use super::snapshot::{self, CutState};
 use super::{DumpContext, Sessions, external};
 use crate::db::catalog::DatabaseInfo;
+use crate::db::error_chain;
 use crate::exec::dump_fleet::DumpFleet;
 use crate::exec::master_files::MasterTexts;
 use crate::format::external_rows::ExternalRows;
 use crate::plan::filter::Selection;
+use crate::run::refusal_of;
 use crate::tools::pg_dump::RunningPgDump;
 use crate::words::layout::SetNames;
 use crate::words::progress::Figures;
@@ -71,6 +73,21 @@ pub(super) async fn cut_and_copy(
             Ok(None) => return Ok(None),
             Err(NoDefinitions::Between(whom)) => {
                 give_way.to(&whom, context.request.limits.lock)?;
+                selection = give_way::give_up_locks(context, sessions, fleet).await?;
+                if !fleet.all_well() {
+                    return Ok(None);
+                }
+            }
+            Err(NoDefinitions::NotLocked(error)) => {
+                // pg_dump locks all tables of the database, and we only those that were chosen: another may have gone.
+                let gone = match may_give_way {
+                    true => give_way::are_gone(context, sessions, &cut.all_tables).await?,
+                    false => false,
+                };
+                if !gone {
+                    return Err(refusal_of(&error));
+                }
+                give_way.to(&[error_chain(&error)], context.request.limits.lock)?;
                 selection = give_way::give_up_locks(context, sessions, fleet).await?;
                 if !fleet.all_well() {
                     return Ok(None);

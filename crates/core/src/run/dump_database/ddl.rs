@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::selection::{self, ChosenTables};
 use super::{DumpContext, Sessions, rights};
 use crate::db::catalog::DatabaseInfo;
-use crate::db::{Error, Program, Session, error_chain, large_objects, relations};
+use crate::db::{Error, Program, Session, large_objects, relations};
 use crate::exec::master_files::MasterTexts;
 use crate::format;
 use crate::format::cdatabase::DatabaseFacts;
@@ -13,7 +13,7 @@ use crate::format::database_acl;
 use crate::format::ddl_split::{self, MovedLeaf, SplitInput};
 use crate::format::large_objects::PieceText;
 use crate::run::refusal_of;
-use crate::tools::pg_dump::{Definitions, RunningPgDump};
+use crate::tools::pg_dump::{self, Definitions, RunningPgDump};
 use crate::words::definitions::ObjectClass;
 use crate::words::dialect::Dialect;
 use crate::words::job::TableJob;
@@ -22,8 +22,10 @@ use crate::words::refusal::Refusal;
 
 /// Why there are no definitions.
 pub(super) enum NoDefinitions {
-    /// Others changed what pg_dump was about to lock, or wait to do so: who, or what pg_dump says.
+    /// These wait for our locks, and pg_dump behind them.
     Between(Vec<String>),
+    /// pg_dump failed when it locked tables.
+    NotLocked(pg_dump::Error),
     Refused(Refusal),
 }
 
@@ -146,10 +148,7 @@ async fn wait_for(
     let waited = snapshot.watch_program(program, "waiting for pg_dump", pg_dump.finish());
     match waited.await {
         Ok(Ok(definitions)) => Ok(definitions),
-        // It locks all tables of the database, and we only those that were chosen: another may have gone.
-        Ok(Err(error)) if may_give_way && error.is_about_locks() => {
-            Err(NoDefinitions::Between(vec![error_chain(&error)]))
-        }
+        Ok(Err(error)) if error.is_about_locks() => Err(NoDefinitions::NotLocked(error)),
         Ok(Err(error)) => Err(refusal_of(&error).into()),
         Err(Error::Between { who, .. }) => Err(NoDefinitions::Between(who)),
         Err(error) => Err(refusal_of(&error).into()),

@@ -5,15 +5,18 @@
 //! which the server makes wait behind it. None of the three would ever go on. So the dump gives its locks up, lets the
 //! statement through, and takes another cut.
 
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use tracing::{debug, info};
 
 use super::{DumpContext, Sessions, ddl_names, selection};
-use crate::db::{activity, locks};
+use crate::db::{activity, locks, relations};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::plan::filter::Selection;
 use crate::run::refusal_of;
+use crate::words::ids::Oid;
+use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 
 /// Statements that a message names.
@@ -78,6 +81,18 @@ pub(super) fn who_stands_between<'a>(
             Vec::new()
         })
     }
+}
+
+/// Whether one of these tables is not there any more, or bears another name.
+pub(super) async fn are_gone(
+    context: &DumpContext<'_>,
+    sessions: &Sessions,
+    tables: &[(Oid, QualifiedName)],
+) -> Result<bool, Refusal> {
+    let now = relations::read_relations(&sessions.barrier, &context.surroundings.dialect).await;
+    let now = now.map_err(|error| refusal_of(&error))?;
+    let there: HashSet<(Oid, &QualifiedName)> = now.iter().map(|relation| (relation.oid, &relation.name)).collect();
+    Ok(tables.iter().any(|(oid, name)| !there.contains(&(*oid, name))))
 }
 
 /// Gives up the locks and all that was written since they were taken, pg_dump's session included, and chooses the tables

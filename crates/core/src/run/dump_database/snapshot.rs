@@ -22,7 +22,7 @@ use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::tools::pg_dump::{self, PgDump, RunningPgDump};
 use crate::words::dialect::Dialect;
-use crate::words::ids::ContentId;
+use crate::words::ids::{ContentId, Oid};
 use crate::words::job::{LoginAs, RowForm, SegmentTarget, TableJob};
 use crate::words::layout::{InstanceId, SetNames};
 use crate::words::names::QualifiedName;
@@ -40,6 +40,8 @@ const PG_DUMP_START_LIMIT: Duration = Duration::from_secs(10);
 /// Everything that the moment of the cut fixes.
 pub(super) struct CutState {
     pub(super) tables: ChosenTables,
+    /// Those of the whole database.
+    pub(super) all_tables: Vec<(Oid, QualifiedName)>,
     /// Those whose rows are copied, in the order of the data files.
     pub(super) dumped: Vec<Relation>,
     /// What an increment found out.
@@ -187,6 +189,9 @@ pub(super) async fn take_cut(
         let mut relations = relations::read_relations(&sessions.snapshot, dialect)
             .await
             .map_err(refuse)?;
+        let all_tables = (relations.iter())
+            .map(|relation| (relation.oid, relation.name.clone()))
+            .collect();
         relations.retain(|relation| selection.has(relation.oid) && may_read(relation));
         if same_tables(&expected, &relations) {
             tell_about_cut(&consistency);
@@ -209,6 +214,7 @@ pub(super) async fn take_cut(
                     relations,
                     jobs,
                 },
+                all_tables,
                 dumped,
                 increment,
                 counts,
