@@ -21,6 +21,7 @@ mod snapshot;
 mod states;
 mod statistics;
 mod streams;
+mod table_locks;
 mod vacuum;
 
 use std::path::PathBuf;

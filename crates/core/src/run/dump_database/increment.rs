@@ -83,7 +83,7 @@ pub(super) async fn decide(
         .filter(|table| dirty.contains_key(&table.oid) && !has.contains(&table.oid))
         .cloned()
         .collect();
-    let mut jobs = super::snapshot::jobs_of(&more, &context.request.style);
+    let mut jobs = super::table_locks::jobs_of(&more, &context.request.style);
     super::streams::assign(context, sessions, &more, &mut jobs).await?;
     fleet.add_tables(&jobs).await;
     for table in &more {

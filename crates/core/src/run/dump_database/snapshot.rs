@@ -1,7 +1,6 @@
 //! The instant of a dump: locks, snapshots of all segments, DDL of the same moment.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tracing::{debug, warn};
 
@@ -9,30 +8,27 @@ use super::give_way::{self, GiveWay};
 use super::increment::{self, Increment};
 use super::prepare::Directories;
 use super::selection::{self, ChosenTables};
-use super::{DumpContext, Sessions, encoding, external, rights, states, streams};
+use super::table_locks::{self, Encodings, Locking, jobs_of};
+use super::{DumpContext, Sessions, encoding, rights, states, streams};
 use crate::db::catalog::DatabaseInfo;
-use crate::db::locks::{LOCKING, LockMode, limit_lock_wait, lock_tables};
-use crate::db::{Session, relations};
+use crate::db::relations;
 use crate::exec::cut::{self, CutLimits, LockedTables};
 use crate::exec::dump_fleet::DumpFleet;
 use crate::format::manifest::Consistency;
 use crate::format::state::TableCounts;
-use crate::plan::dump_request::{OutputStyle, RowStyle};
+use crate::plan::dump_request::OutputStyle;
 use crate::plan::filter::Selection;
 use crate::run::refusal_of;
 use crate::tools::pg_dump::{self, PgDump, RunningPgDump};
 use crate::words::dialect::Dialect;
-use crate::words::ids::{ContentId, Oid};
-use crate::words::job::{LoginAs, RowForm, SegmentTarget, TableJob};
-use crate::words::layout::{InstanceId, SetNames};
+use crate::words::ids::Oid;
+use crate::words::layout::SetNames;
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
 use crate::words::relation::Relation;
-use crate::worker::protocol::DumpStart;
 
-/// How often in a row the master may have tables in its catalog that cannot be locked: this is no DDL that happens to be
-/// quick.
-const MOST_GONE: u32 = 5;
+/// How often in a row tables of the catalog cannot be locked until that is no DDL that happens to be quick.
+const MOST_NOT_LOCKED: u32 = 5;
 
 /// How long pg_dump may take from its start to its snapshot.
 const PG_DUMP_START_LIMIT: Duration = Duration::from_secs(10);
@@ -72,7 +68,6 @@ pub(super) async fn take_cut(
 ) -> Result<Option<(CutState, RunningPgDump)>, Refusal> {
     let dialect = &context.surroundings.dialect;
     let refuse = |error: crate::db::Error| refusal_of(&error);
-    let rows_in = encoding::of_rows(context, &sessions.barrier, database).await?;
     for setting in dialect.dump_session_settings() {
         sessions
             .snapshot
@@ -85,87 +80,39 @@ pub(super) async fn take_cut(
             .await
             .map_err(refuse)?;
     }
-    // Then the workers' sessions lock what ours has locked already.
-    let is_one_server = {
-        let cluster = &context.surroundings.cluster;
-        cluster.is_streams() || cluster.is_single_server()
+    let encodings = Encodings {
+        rows: encoding::of_rows(context, &sessions.barrier, database).await?,
+        database: &database.encoding,
     };
     let limit = context.request.limits.lock;
-    let mut gone = 0;
+    let mut not_locked = 0;
     loop {
-        let mut expected = relations::read_relations(&sessions.barrier, dialect)
-            .await
-            .map_err(refuse)?;
-        // Tables that no filter chose are neither locked nor looked at.
-        let may_read = |relation: &Relation| rights::may_read(context, sessions, relation.oid);
-        expected.retain(|relation| selection.has(relation.oid) && may_read(relation));
-        let table_names: Vec<QualifiedName> = expected.iter().map(|relation| relation.name.clone()).collect();
-        let mut dumped = match &context.base {
-            Some(base) => increment::surely_dirty(context, base, &sessions.barrier, &expected).await?,
-            None => expected.clone(),
-        };
-        let external = external::take_out(context, &sessions.barrier, &mut dumped).await?;
-        let mut jobs = jobs_of(&dumped, &context.request.style);
-        streams::assign(context, sessions, &dumped, &mut jobs).await?;
-        debug!("{} tables are chosen", table_names.len());
-        let asked = Instant::now();
-        let locked = fleet.alongside(lock_for_dump(
-            &sessions.snapshot,
-            dialect,
-            &table_names,
-            lock_wait(context),
-        ));
-        let Some(locked) = locked.await else { return Ok(None) };
-        if let Some(said) = locked? {
-            gone += 1;
-            if gone == MOST_GONE {
-                return Err(cannot_be_locked(&said));
+        let listed = table_locks::list(context, sessions, &selection).await?;
+        let locking = table_locks::lock(context, sessions, fleet, (names, directories), &encodings, &listed);
+        let took = match locking.await? {
+            Locking::Done(took) => took,
+            Locking::Again(said) => {
+                not_locked += 1;
+                if not_locked == MOST_NOT_LOCKED {
+                    return match fleet.all_well() {
+                        true => Err(cannot_be_locked(&said)),
+                        false => Ok(None),
+                    };
+                }
+                selection = give_way::give_up_locks(context, sessions, fleet).await?;
+                fleet.forget_failures();
+                if !fleet.all_well() {
+                    return Ok(None);
+                }
+                continue;
             }
-            selection = selection::select(context, &sessions.barrier).await?;
-            continue;
-        }
-        gone = 0;
-        debug!("the tables are locked on the master");
+            Locking::Failed => return Ok(None),
+        };
+        not_locked = 0;
         let locked_tables = LockedTables {
-            names: &table_names,
-            took: asked.elapsed(),
+            names: &listed.names,
+            took,
         };
-        let start_of = |contents: &[ContentId]| DumpStart {
-            dialect: dialect.clone(),
-            login: LoginAs {
-                user: context.address.login.user.clone(),
-                database: context.database.clone(),
-            },
-            names: names.clone(),
-            segments: contents
-                .iter()
-                .filter_map(|content| segment_target(context, directories, *content))
-                .collect(),
-            rsyncable: context.request.style.rsyncable,
-            encoding: rows_in.clone(),
-            names_in: names_in(&rows_in, &database.encoding).to_owned(),
-            heap_states: context.request.incremental_heap,
-            lock_wait_seconds: match is_one_server {
-                true => second_lock_wait(dialect).as_secs(),
-                false => lock_wait(context).as_secs(),
-            },
-            stream_hosts: streams::hosts(context),
-        };
-        fleet
-            .start(start_of, &jobs, lock_wait(context) + Duration::from_secs(30))
-            .await;
-        if !fleet.all_well() && is_one_server && may_pass(&fleet.failures) && !give_way.is_over(limit) {
-            selection = give_way::give_up_locks(context, sessions, fleet).await?;
-            fleet.forget_failures();
-            if !fleet.all_well() {
-                return Ok(None);
-            }
-            continue;
-        }
-        if !fleet.all_well() {
-            return Ok(None);
-        }
-        debug!("the tables are locked on the segments");
         let opened = match context.surroundings.cluster.is_streams() {
             true => streams::open_snapshots(context, sessions, fleet, database, locked_tables).await?,
             false => take_cut_of_segments(context, sessions, fleet, database, locked_tables).await?,
@@ -192,8 +139,9 @@ pub(super) async fn take_cut(
         let all_tables = (relations.iter())
             .map(|relation| (relation.oid, relation.name.clone()))
             .collect();
-        relations.retain(|relation| selection.has(relation.oid) && may_read(relation));
-        if same_tables(&expected, &relations) {
+        table_locks::choose(context, sessions, &selection, &mut relations);
+        if same_tables(&listed.relations, &relations) {
+            let (mut dumped, external) = (listed.dumped, listed.external);
             tell_about_cut(&consistency);
             let jobs = jobs_of(&relations, &context.request.style);
             let told = states::ask_segments(context, fleet, directories, &relations).await;
@@ -290,60 +238,6 @@ pub(super) fn opened(consistency: Consistency, pg_dump: Option<RunningPgDump>) -
     }
 }
 
-/// Longest wait of a session for the lock on a table that the snapshot session has locked already: another session that
-/// waits for a stronger lock stands between the two, and would wait for ever.
-fn second_lock_wait(dialect: &Dialect) -> Duration {
-    // Without a limit for locks it is one for the whole statement, with its 500 tables.
-    Duration::from_secs(if dialect.has_lock_timeout() { 4 } else { 20 })
-}
-
-/// Whether another try may come further: a table went, or somebody stands between two locks. Said in a log that is asked for
-/// everything.
-fn may_pass(failures: &BTreeMap<ContentId, String>) -> bool {
-    let is_lock = failures.values().all(|message| message.contains(LOCKING));
-    for (content, message) in failures {
-        debug!("segment {content}: {message}");
-    }
-    is_lock
-}
-
-/// The servers' own limit for a lock. Ours is shorter and can say who is in the way.
-fn lock_wait(context: &DumpContext<'_>) -> Duration {
-    let limits = context.request.limits;
-    limits.lock + 3 * limits.first_question()
-}
-
-/// Opens the transaction that keeps the tables from being dropped. When one of them is gone already: what the server says.
-pub(super) async fn lock_for_dump(
-    session: &Session,
-    dialect: &Dialect,
-    tables: &[QualifiedName],
-    longest: Duration,
-) -> Result<Option<String>, Refusal> {
-    let begin = format!(
-        "BEGIN; SET TRANSACTION ISOLATION LEVEL {}",
-        dialect.snapshot_isolation()
-    );
-    let lock = async {
-        session.run(&begin, "opening the transaction").await?;
-        limit_lock_wait(session, dialect, longest).await?;
-        lock_tables(session, dialect, tables, LockMode::AccessShare).await?;
-        limit_lock_wait(session, dialect, Duration::ZERO).await
-    };
-    match lock.await {
-        Ok(()) => Ok(None),
-        // undefined_table, invalid_schema_name
-        Err(error) if matches!(error.code(), Some("42P01" | "3F000")) => {
-            session
-                .run("ROLLBACK", "giving up locks")
-                .await
-                .map_err(|error| refusal_of(&error))?;
-            Ok(Some(crate::db::error_chain(&error)))
-        }
-        Err(error) => Err(refusal_of(&error)),
-    }
-}
-
 /// Takes the master's snapshot and sees to it that pg_dump has one of the same instant.
 pub(super) async fn open_master_snapshots(
     context: &DumpContext<'_>,
@@ -427,12 +321,7 @@ fn pg_dump_options(style: &OutputStyle, dialect: &Dialect) -> Vec<&'static str> 
         .collect()
 }
 
-/// Rows that no server converts are in the encoding of the database, and so must be the names beside them.
-fn names_in<'a>(rows_in: &'a str, database: &'a str) -> &'a str {
-    if rows_in == "SQL_ASCII" { database } else { rows_in }
-}
-
-pub(super) fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
+fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
     before.len() == after.len()
         && before.iter().zip(after).all(|(a, b)| {
             (
@@ -455,7 +344,7 @@ pub(super) fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
         })
 }
 
-pub(super) fn tell_about_cut(consistency: &Consistency) {
+fn tell_about_cut(consistency: &Consistency) {
     debug!(
         "one cut: {}, attempts: {}, waited: {} ms, held: {} ms",
         consistency.one_cut, consistency.attempts, consistency.waited_ms, consistency.held_ms
@@ -466,52 +355,4 @@ pub(super) fn tell_about_cut(consistency: &Consistency) {
             warn!("In the way: {line}");
         }
     }
-}
-
-pub(super) fn jobs_of(relations: &[Relation], style: &OutputStyle) -> Vec<TableJob> {
-    let job_of = |relation: &Relation| TableJob {
-        name: relation.name.clone(),
-        // As pg_dump has it in its headers.
-        owner: if style.no_owner {
-            "-".to_owned()
-        } else {
-            relation.owner.clone()
-        },
-        columns: relation.columns.clone(),
-        condition: relation.condition.clone(),
-        form: form_of(relation, style.rows),
-        stream: None,
-    };
-    relations.iter().map(job_of).collect()
-}
-
-fn form_of(relation: &Relation, style: RowStyle) -> RowForm {
-    let inserts = |list_columns| RowForm::Inserts {
-        shape: relation.insert.clone(),
-        list_columns: list_columns || relation.insert.must_name_columns,
-    };
-    match style {
-        // Rows chosen by a condition come out of a query, which has no object ids.
-        RowStyle::CopyWithOids if relation.has_oids && relation.condition.is_none() => RowForm::CopyWithOids,
-        RowStyle::Copy | RowStyle::CopyWithOids => RowForm::Copy,
-        RowStyle::Inserts => inserts(false),
-        RowStyle::ColumnInserts => inserts(true),
-    }
-}
-
-pub(super) fn segment_target(
-    context: &DumpContext<'_>,
-    directories: &Directories,
-    content: ContentId,
-) -> Option<SegmentTarget> {
-    let instance = context.surroundings.cluster.primary(content)?.clone();
-    let id = InstanceId {
-        content,
-        dbid: instance.dbid,
-    };
-    Some(SegmentTarget {
-        instance,
-        id,
-        directory: directories.segments.get(&content)?.clone(),
-    })
 }
