@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use super::holders::Holders;
 use super::relations::name_tuples;
 use super::{Error, Session};
 use crate::format::external_template::RowFormat;
@@ -295,10 +296,7 @@ pub async fn read_locations(session: &Session) -> Result<Vec<(QualifiedName, Str
 
 /// A session with an application name that begins so: its process on the server, and the name.
 pub async fn sessions_named(session: &Session, dialect: &Dialect, start: &str) -> Result<Vec<(String, String)>, Error> {
-    let pid = match dialect.pg_version.0 >= 90200 {
-        true => "pid",
-        false => "procpid",
-    };
+    let pid = Holders::of(dialect).pid();
     let sql = format!(
         "SELECT {pid}, application_name FROM pg_catalog.pg_stat_activity \
          WHERE pg_catalog.substr(application_name, 1, {}) = {} AND {pid} <> pg_catalog.pg_backend_pid()",

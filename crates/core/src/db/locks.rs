@@ -66,7 +66,11 @@ pub async fn lock_tables(
     for batch in names.chunks(NAMES_PER_STATEMENT) {
         let list: Vec<String> = batch.iter().map(|name| format!("{only}{}", name.sql())).collect();
         let sql = format!("LOCK TABLE {} IN {} MODE", list.join(", "), mode.sql());
-        let doing = format!("{LOCKING}{} tables in {} mode", batch.len(), mode.sql());
+        let what = match batch {
+            [name] => format!("table {name}"),
+            _ => format!("{} tables", batch.len()),
+        };
+        let doing = format!("{LOCKING}{what} in {} mode", mode.sql());
         session.run(&sql, &doing).await?;
     }
     Ok(())

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::holders::Holders;
 use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
 use crate::words::dialect::Dialect;
@@ -100,10 +101,7 @@ pub async fn end_older_sessions(
     database: &str,
     application_name: &str,
 ) -> Result<usize, Error> {
-    let pid = match dialect.pg_version.0 >= 90_200 {
-        true => "pid",
-        false => "procpid",
-    };
+    let pid = Holders::of(dialect).pid();
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(a.{pid}) FROM pg_catalog.pg_stat_activity a WHERE a.datname = {} \
          AND a.application_name = {} AND a.backend_start < \

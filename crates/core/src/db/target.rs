@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::copy::{self, RowEncoding};
+use super::holders::Holders;
 use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog, Product};
@@ -174,18 +175,14 @@ pub async fn copy_no_rows(session: &Session, table: &QualifiedName) -> Result<()
     Ok(())
 }
 
-/// Others in a database: `user from application (address), since ...`; at most `limit`.
+/// Others in a database: `process 123 of user u (address)`; at most `limit`.
 pub async fn read_sessions_of(
     session: &Session,
     dialect: &Dialect,
     database: &str,
     limit: usize,
 ) -> Result<Vec<String>, Error> {
-    let pid = if dialect.pg_version.0 >= 90200 {
-        "pid"
-    } else {
-        "procpid"
-    };
+    let pid = Holders::of(dialect).pid();
     let sql = format!(
         "SELECT {pid}, usename, client_addr FROM pg_catalog.pg_stat_activity WHERE datname = {} \
          AND {pid} <> pg_backend_pid() ORDER BY {pid} LIMIT {limit}",

@@ -87,14 +87,17 @@ pub(super) async fn watch<T>(
             done = &mut work => return Ok(done),
             () = tokio::time::sleep(pause) => {}
         }
+        // An early look is for who stands between two of ours, on the master: it leaves the segments alone.
+        let is_early = pause < limits.first_question();
         // Both at once: what the master tells of locks it has to ask its segments for.
         let beneath = async {
-            let beneath = spec.beneath.as_ref()?;
+            let beneath = spec.beneath.as_ref().filter(|_| !is_early)?;
             beneath.silent(limits.silence, limits.first_question()).await
         };
+        let question = ask(spec, session.backend_pid(), name, !is_early);
         let (life, silent_segment) = tokio::select! {
             done = &mut work => return Ok(done),
-            both = async { tokio::join!(ask(spec, session.backend_pid(), name), beneath) }.boxed() => both,
+            both = async { tokio::join!(question, beneath) }.boxed() => both,
         };
         let stands_between = gives_way && matches!(&life, Life::Waiting(in_front) if in_front.waits_for_us);
         let again = std::mem::replace(&mut stood_between, stands_between);
@@ -136,6 +139,8 @@ pub(super) async fn watch<T>(
                     });
                 }
             }
+            // Two refusals within a second are less than two within many.
+            Life::Gone(_) if is_early => {}
             Life::Gone(error) => {
                 gone += 1;
                 if gone >= GONE_TWICE {
@@ -155,7 +160,7 @@ fn silent(session: &Session, doing: &str, error: &Error) -> Error {
     }
 }
 
-async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Life {
+async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>, asks_segments: bool) -> Life {
     let limit = spec.login.limits.silence;
     let Some(host) = spec.hosts.first() else {
         return Life::Working;
@@ -182,6 +187,7 @@ async fn ask(spec: &ConnectSpec, backend_pid: i32, program: Option<&str>) -> Lif
         let mut in_front = who_is_waited_for(&wire, backend_pid, program).await?;
         // On the master alone nothing is seen of a lock that is waited for on a segment.
         if in_front.who.is_empty()
+            && asks_segments
             && alone.is_some()
             && let Some(beneath) = beneath
             && are_few(&wire, beneath).await?
