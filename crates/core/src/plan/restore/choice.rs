@@ -119,7 +119,8 @@ fn find_table(typed: &str, inventory: &Inventory) -> Result<Option<usize>, Refus
     if !trimmed.contains('.') {
         return Err(Refusal::failed(format!(
             "No schema name supplied for {typed}, removing from list of tables to restore"
-        )));
+        ))
+        .with_hint(advice(typed, inventory)));
     }
     Ok(None)
 }
@@ -269,5 +270,16 @@ mod tests {
         ] {
             assert_eq!(rows(tables, schemas).unwrap_err(), text);
         }
+    }
+    #[test]
+    fn what_was_meant_is_said_also_where_the_schema_is_missing() {
+        let hint = |typed: &str| {
+            let refused = choose(&NameList::typed([typed]), &NameList::typed([]), &inventory()).unwrap_err();
+            refused.hint.unwrap()
+        };
+        for typed in ["t", "T", "\"t\"", "sales.t", "Public.T"] {
+            assert_eq!(hint(typed), "nothing was changed; did you mean public.t?", "{typed}");
+        }
+        assert!(hint("nosuch").contains("-L lists the tables of the set"));
     }
 }
