@@ -68,32 +68,23 @@ pub(super) async fn cut_and_copy(
             (true, true) => Order::DefinitionsFirst,
         };
         let copied = copy(context, sessions, fleet, database, &cut, pg_dump, order).await;
-        match copied {
+        let whom = match copied {
             Ok(Some((texts, written))) => return Ok(Some(Copied { cut, texts, written })),
             Ok(None) => return Ok(None),
-            Err(NoDefinitions::Between(whom)) => {
-                give_way.to(&whom, context.request.limits.lock)?;
-                selection = give_way::give_up_locks(context, sessions, fleet).await?;
-                if !fleet.all_well() {
-                    return Ok(None);
-                }
-            }
+            Err(NoDefinitions::Refused(refusal)) => return Err(refusal),
+            Err(NoDefinitions::Between(whom)) => whom,
+            // pg_dump locks all tables of the database, and we only those that were chosen: another may have gone.
             Err(NoDefinitions::NotLocked(error)) => {
-                // pg_dump locks all tables of the database, and we only those that were chosen: another may have gone.
-                let gone = match may_give_way {
-                    true => give_way::are_gone(context, sessions, &cut.all_tables).await?,
-                    false => false,
-                };
-                if !gone {
+                if !may_give_way || !give_way::are_gone(context, sessions, &cut.all_tables).await? {
                     return Err(refusal_of(&error));
                 }
-                give_way.to(&[error_chain(&error)], context.request.limits.lock)?;
-                selection = give_way::give_up_locks(context, sessions, fleet).await?;
-                if !fleet.all_well() {
-                    return Ok(None);
-                }
+                vec![error_chain(&error)]
             }
-            Err(NoDefinitions::Refused(refusal)) => return Err(refusal),
+        };
+        give_way.to(&whom, context.request.limits.lock)?;
+        selection = give_way::give_up_locks(context, sessions, fleet).await?;
+        if !fleet.all_well() {
+            return Ok(None);
         }
     }
 }
