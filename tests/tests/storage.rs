@@ -357,3 +357,37 @@ fn behind_tls_the_certificate_of_the_storage_must_be_trusted() {
     restore(&cluster, &server, &key, &account).expect_status(0);
     assert_same(&before, &Snapshot::take(&cluster, DEMO));
 }
+
+#[test]
+fn a_dump_that_takes_its_locks_anew_leaves_no_upload_open() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.load_warehouse(DEMO);
+    cluster.sql(DEMO, "CREATE TABLE held (id int)");
+    cluster.sql(DEMO, "CREATE TABLE spare (id int)");
+    let server = ObjectServer::start();
+    let on_master = || cluster.session_behind(cluster.master(), DEMO);
+    let waits_for = |table: &str| {
+        let sql = format!("SELECT 1 FROM pg_locks WHERE NOT granted AND relation = '{table}'::regclass");
+        !cluster.try_sql_behind(cluster.master(), DEMO, &sql).unwrap().is_empty()
+    };
+    let (holder, other) = (on_master(), on_master());
+    // pg_dump locks it, and nothing else of the dump does.
+    holder.sql("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
+    let args = ["-a", "-x", DEMO, "-T", "public.held", "--silence-timeout", "3"];
+    let program = program("gpcrondump", &cluster, &server, &args).spawn();
+    within(Duration::from_secs(30), "pg_dump waits", || waits_for("held"));
+    within(Duration::from_secs(30), "rows are on their way", || {
+        !server.open_uploads().is_empty()
+    });
+    let truncate = std::thread::spawn(move || other.try_sql("TRUNCATE spare").map(drop));
+    within(Duration::from_secs(10), "the TRUNCATE waits", || waits_for("spare"));
+    holder.sql("ROLLBACK");
+    let finished = program.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    truncate.join().unwrap().unwrap();
+    assert_eq!(finished.status.code(), Some(0), "{said}");
+    assert!(said.contains("is let through, time 1: "), "{said}");
+    assert_eq!(server.open_uploads(), [] as [String; 0]);
+    let key = said.split_once("Timestamp key = ").unwrap().1[..14].to_owned();
+    restore(&cluster, &server, &key, &["--verify"]).expect_status(0);
+}
