@@ -33,6 +33,8 @@ pub struct PgDump {
     pub options: Vec<&'static str>,
     /// By this name the session is found in `pg_stat_activity`.
     pub application_name: String,
+    /// Greenplum's setting that keeps a session on the server that it is opened on; `None` for an ordinary session.
+    pub utility_setting: Option<String>,
 }
 
 /// Why there is no DDL.
@@ -122,6 +124,15 @@ impl PgDump {
         words
     }
 
+    /// For PGOPTIONS.
+    fn session_settings(&self) -> String {
+        let mut settings = format!("-c application_name={}", self.application_name);
+        if let Some(setting) = &self.utility_setting {
+            settings.push_str(&format!(" -c {setting}=utility"));
+        }
+        settings
+    }
+
     /// Starts the program; its output is collected beside the caller.
     pub fn start(&self) -> Result<RunningPgDump, Error> {
         let program = self.program.display().to_string();
@@ -130,7 +141,7 @@ impl PgDump {
             .args(self.argv())
             // Both: libpq before 9.0 knows no PGAPPNAME, and a later one would override the option by its own name.
             .env("PGAPPNAME", &self.application_name)
-            .env("PGOPTIONS", format!("-c application_name={}", self.application_name))
+            .env("PGOPTIONS", self.session_settings())
             .env_remove("PGDATABASE")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -302,11 +313,14 @@ mod tests {
             left_out: Vec::new(),
             options: vec!["--no-owner"],
             application_name: "a".to_owned(),
+            utility_setting: Some("gp_session_role".to_owned()),
         };
         let last = |database: &str| dump(database).argv().pop().unwrap();
         assert_eq!(last("demo"), "demo");
         assert_eq!(last("-x"), "dbname='-x'");
         assert_eq!(last("a=b'c"), "dbname='a=b\\'c'");
+        let settings = dump("demo").session_settings();
+        assert_eq!(settings, "-c application_name=a -c gp_session_role=utility");
         assert_eq!(
             dump("demo").argv(),
             [

@@ -265,6 +265,10 @@ pub(super) async fn open_master_snapshots(
         left_out: rights::left_out(sessions),
         options: pg_dump_options(&context.request.style, dialect),
         application_name: sessions.next_ddl_name(context.environment),
+        // It reads the master's catalog alone. Its locks need not go to all segments, one table after the other where it is
+        // old: the segments' tables are locked there. Who may open such a session has one already.
+        utility_setting: (dialect.utility_setting.clone())
+            .filter(|_| sessions.onlooker.is_some() && !dialect.pg_dump_takes_snapshot()),
     };
     let around = context.surroundings;
     // Who goes through the master alone may be a role that is kept from it.
