@@ -221,7 +221,7 @@ impl RunningPgDump {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Messages {
     steps: Vec<String>,
-    /// The last lines that are no progress: the reason, when it fails.
+    /// The first and the last lines that are no progress: the reason, when it fails.
     others: Vec<String>,
 }
 
@@ -229,6 +229,10 @@ impl Messages {
     /// There are about forty steps; the limit is for what later versions may say.
     const MOST_STEPS: usize = 200;
     const MOST_OTHERS: usize = 20;
+    /// Of these so many are the first ones: a statement of many lines that is repeated behind an error would hide it.
+    const FIRST_OTHERS: usize = 10;
+    /// Characters of such a line: a LOCK names hundreds of tables.
+    const LONGEST: usize = 500;
 
     async fn read(pipe: impl AsyncRead + Unpin) -> Self {
         let mut messages = Messages::default();
@@ -255,9 +259,12 @@ impl Messages {
             None if line.is_empty() => {}
             None => {
                 if self.others.len() == Self::MOST_OTHERS {
-                    self.others.remove(0);
+                    self.others.remove(Self::FIRST_OTHERS);
                 }
-                self.others.push(line.to_owned());
+                self.others.push(match line.char_indices().nth(Self::LONGEST) {
+                    Some((end, _)) => format!("{}...", &line[..end]),
+                    None => line.to_owned(),
+                });
             }
         }
     }
@@ -357,5 +364,21 @@ mod tests {
                 "20261122:16:25:05|pg_dump-[ERROR]:-*** aborted because of error"
             ]
         );
+    }
+    #[tokio::test]
+    async fn an_error_is_not_lost_behind_the_statement_that_it_is_about() {
+        let mut said = "pg_dump: error: query failed: ERROR:  gone\n".to_owned();
+        said.push_str(&format!(
+            "pg_dump: detail: Query was: LOCK TABLE {}\n",
+            "public.tä, ".repeat(999)
+        ));
+        (0..99).for_each(|line| said.push_str(&format!("line {line}\n")));
+        let messages = Messages::read(said.as_bytes()).await;
+        assert_eq!(messages.others.len(), Messages::MOST_OTHERS);
+        assert!(messages.others[0].ends_with("ERROR:  gone"));
+        assert!(messages.others[1].contains("LOCK TABLE public.tä, "));
+        assert!(messages.others[1].ends_with("..."));
+        assert_eq!(messages.others[1].chars().count(), Messages::LONGEST + 3);
+        assert_eq!(messages.others.last().map(String::as_str), Some("line 98"));
     }
 }
