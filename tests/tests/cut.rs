@@ -83,7 +83,7 @@ fn manifest(cluster: &Cluster, key: &str) -> String {
     let name = format!("gp_dump_{key}_manifest.json");
     let path = dump_files(cluster)
         .into_iter()
-        .find(|path| path.ends_with(&name))
+        .find(|path| path.to_string_lossy().ends_with(&name))
         .expect("a manifest");
     std::fs::read_to_string(path).unwrap()
 }
@@ -231,14 +231,15 @@ fn begin_on_master(cluster: &Cluster, sql: &'static str) -> std::thread::JoinHan
     std::thread::spawn(move || session.try_sql(sql).map(drop))
 }
 
+/// Our own locks are kept off the table that pg_dump waits for.
+const NOT_HELD: &[&str] = &["-T", "public.held"];
+
 /// What a dump says and leaves that `meddle` comes between: it is called when pg_dump waits for the table `held`, which our
 /// own locks do not reach. pg_dump locks tables in the order in which they were made.
 fn dump_with_pg_dump_held(cluster: &Cluster, more: &[&str], meddle: impl FnOnce()) -> (String, String) {
     let holder = cluster.session_behind(cluster.master(), BANK);
     holder.sql("BEGIN; LOCK TABLE held IN ACCESS EXCLUSIVE MODE");
-    let program = gpcrondump(cluster, &["-T", "public.held", "--silence-timeout", "3"])
-        .args(more.iter().copied())
-        .spawn();
+    let program = gpcrondump(cluster, more).args(["--silence-timeout", "3"]).spawn();
     within(Duration::from_secs(30), "pg_dump waits", || waits_for(cluster, "held"));
     meddle();
     holder.sql("ROLLBACK");
@@ -257,7 +258,7 @@ fn a_statement_that_comes_before_pg_dump_has_its_locks_is_let_through() {
     cluster.sql(BANK, "CREATE TABLE spare (id int)");
     let mut drop_table = None;
     let begun = Instant::now();
-    let (said, key) = dump_with_pg_dump_held(&cluster, &[], || {
+    let (said, key) = dump_with_pg_dump_held(&cluster, NOT_HELD, || {
         drop_table = Some(begin_on_master(&cluster, "DROP TABLE spare"));
         within(Duration::from_secs(10), "the DROP waits for the dump", || {
             waits_for(&cluster, "spare")
@@ -277,6 +278,35 @@ fn a_statement_that_comes_before_pg_dump_has_its_locks_is_let_through() {
     assert_eq!(sum_in_dump(&cluster, &key), TOTAL);
     let partial = |path: &PathBuf| path.to_string_lossy().ends_with(".partial");
     assert!(!dump_files(&cluster).iter().any(partial), "{:?}", dump_files(&cluster));
+}
+
+#[test]
+fn an_increment_begins_anew_too() {
+    let cluster = bank();
+    cluster.sql(BANK, "CREATE TABLE held (id int)");
+    cluster.sql(BANK, "CREATE TABLE spare (id int)");
+    let full = gpcrondump(&cluster, &[NOT_HELD, &["--prefix", "night"]].concat());
+    full.run().expect_status(0);
+    let mut truncate = None;
+    let (said, key) = dump_with_pg_dump_held(&cluster, &["--prefix", "night", "--incremental"], || {
+        truncate = Some(begin_on_master(&cluster, "TRUNCATE spare"));
+        within(Duration::from_secs(10), "the TRUNCATE waits for the dump", || {
+            waits_for(&cluster, "spare")
+        });
+    });
+    truncate.unwrap().join().unwrap().unwrap();
+    assert!(said.contains("is let through, time 1: "), "{said}");
+    let restored = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "--prefix", "night", "-t", &key, "--redirect", "copy"])
+        .run();
+    restored.expect_status(0);
+    let sums: i64 = (0..SEGMENTS)
+        .map(|content| {
+            let rows = cluster.segment_sql(content, "copy", "SELECT coalesce(sum(balance), 0) FROM account");
+            rows[0][0].as_deref().unwrap().parse::<i64>().unwrap()
+        })
+        .sum();
+    assert_eq!(sums, TOTAL);
 }
 
 #[test]
@@ -347,7 +377,7 @@ fn on_one_server_it_is_let_through_too() {
     cluster.sql(BANK, "CREATE TABLE held (id int)");
     cluster.sql(BANK, "CREATE TABLE spare AS SELECT 4711 AS id");
     let mut truncate = None;
-    let (said, key) = dump_with_pg_dump_held(&cluster, &[], || {
+    let (said, key) = dump_with_pg_dump_held(&cluster, NOT_HELD, || {
         truncate = Some(begin_on_master(&cluster, "TRUNCATE spare"));
         within(Duration::from_secs(10), "the TRUNCATE waits for the dump", || {
             waits_for(&cluster, "spare")
@@ -400,7 +430,8 @@ fn a_table_that_nobody_chose_and_that_goes_before_pg_dump_has_locked_it_costs_an
     let cluster = bank();
     cluster.sql(BANK, "CREATE TABLE held (id int)");
     cluster.sql(BANK, "CREATE TABLE unwanted (id int)");
-    let (said, key) = dump_with_pg_dump_held(&cluster, &["-T", "public.unwanted"], || {
+    let not_these = [NOT_HELD, &["-T", "public.unwanted"]].concat();
+    let (said, key) = dump_with_pg_dump_held(&cluster, &not_these, || {
         cluster.sql(BANK, "DROP TABLE unwanted");
     });
     assert!(said.contains("is let through, time 1: "), "{said}");
