@@ -71,8 +71,8 @@ pub enum Catalog {
 }
 
 /// Takes the lock, runs `open_snapshots`, releases. `barrier` is a session of its own on the master; `onlooker` looks who is
-/// in the way. When the lock is not had, `stand_between` is asked who waits for our other locks, and thereby stops us;
-/// none where nobody shall be let through.
+/// in the way. When the lock is not had a second time, `stand_between` is asked who waits for our other locks, and thereby
+/// stops us: then the caller has to give those up.
 ///
 /// `open_snapshots` is run exactly once: under the lock, or without it when the lock cannot be had; it has its own limits.
 pub async fn take<E, F, B>(

@@ -347,6 +347,7 @@ mod tests {
             ]
         );
     }
+
     #[tokio::test]
     async fn steps_are_kept_and_errors_told_apart_from_them() {
         let said = b"pg_dump: reading schemas\n\
@@ -365,6 +366,7 @@ mod tests {
             ]
         );
     }
+
     #[tokio::test]
     async fn an_error_is_not_lost_behind_the_statement_that_it_is_about() {
         let mut said = "pg_dump: error: query failed: ERROR:  gone\n".to_owned();

@@ -22,7 +22,7 @@ use crate::words::refusal::Refusal;
 /// Statements that a message names.
 const NAMED: usize = 3;
 
-/// How often and since when a dump has given way.
+/// How often a dump has given way, and since when it takes cuts anew.
 #[derive(Debug, Default)]
 pub(super) struct GiveWay {
     times: u32,
@@ -34,7 +34,7 @@ impl GiveWay {
         self.times > 0
     }
 
-    /// Whether cuts are taken anew for as long as the dump waits for locks; from the first question on.
+    /// Whether cuts have been taken anew for as long as allowed. The first question starts the clock.
     pub(super) fn is_over(&mut self, limit: Duration) -> bool {
         self.since.get_or_insert_with(Instant::now).elapsed() >= limit
     }
