@@ -6,14 +6,15 @@
 )]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::FileTypeExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use gpdump_testkit::compare::Snapshot;
 use gpdump_testkit::{Cluster, ClusterSpec, Program};
-use gpdump_tests::{DEMO, assert_restored, dump_files, end_within, sessions, signal, spoil, within};
+use gpdump_tests::{DEMO, assert_restored, dump, dump_files, end_within, sessions, signal, spoil, within};
 use rustix::process::Signal;
 
 const KEY: &str = "20990203040506";
@@ -195,4 +196,90 @@ fn what_a_reader_has_is_not_written_again_for_a_statement_that_comes_between() {
     assert!(!said.contains("is let through"), "{said}");
     truncate.join().unwrap().unwrap();
     reader.join().unwrap();
+}
+
+/// Writes `head` and then good rows, as long as somebody reads (a minute at most).
+fn feed_endlessly(pipe: &Path, head: &str) -> JoinHandle<()> {
+    let (pipe, head) = (pipe.to_owned(), head.to_owned());
+    std::thread::spawn(move || {
+        let mut pipe = fs::OpenOptions::new().write(true).open(pipe).unwrap();
+        pipe.write_all(head.as_bytes()).unwrap();
+        let end = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < end && pipe.write_all("1\tgood\n".repeat(5_000).as_bytes()).is_ok() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    })
+}
+
+#[test]
+fn a_refused_row_ends_a_table_before_its_rows_end() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
+    cluster.sql(
+        DEMO,
+        "CREATE TABLE endless (id int, t text); CREATE TABLE small (id int)",
+    );
+    for content in 0..2 {
+        let rows = format!("INSERT INTO endless VALUES ({content}, 'x'); INSERT INTO small VALUES (1)");
+        cluster.segment_sql(content, DEMO, &rows);
+    }
+    let key = dump(&cluster, &["-z"]);
+    cluster.sql(DEMO, "TRUNCATE endless, small; ALTER TABLE endless ADD CHECK (id <> 0)");
+    let is_data = |path: &PathBuf| path.ends_with(format!("gp_dump_0_2_{key}"));
+    let file = dump_files(&cluster).into_iter().find(is_data).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let row = "0\tx\n";
+    let behind_row = text.find(row).unwrap() + row.len();
+    fs::remove_file(&file).unwrap();
+    make_pipes(std::slice::from_ref(&file));
+    let head = &text[..behind_row];
+    let feed = feed_endlessly(&file, head);
+    let mut program = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-t", &key, "-T", "public.endless", "-T", "public.small"])
+        .spawn();
+    // It is told while the rows still come; that of the other segment is in.
+    let mut lines = BufReader::new(program.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let told = lines.find(|line| line.contains("COPY endless, line 1")).unwrap();
+    assert!(
+        told.contains("loading table public.endless from \"") && told.ends_with("the other tables go on"),
+        "{told}"
+    );
+    assert!(!feed.is_finished());
+    signal(program.id(), Signal::TERM);
+    assert_eq!(end_within(Duration::from_secs(5), &mut program).code(), Some(2));
+    feed.join().unwrap();
+
+    // So is the last word of a server that ends the session.
+    cluster.sql(DEMO, "ALTER TABLE endless DROP CONSTRAINT endless_id_check");
+    let feed = feed_endlessly(&file, head);
+    let program = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-t", &key, "-T", "public.endless"])
+        .spawn();
+    let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%endless%FROM STDIN%' AND \
+                application_name = 'gpdbrestore' AND pid <> pg_backend_pid()";
+    within(Duration::from_secs(20), "the segment takes rows", || {
+        !cluster.segment_sql(0, DEMO, ends).is_empty()
+    });
+    let finished = program.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&finished.stdout).into_owned();
+    assert_eq!(finished.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("terminating connection due to administrator command"),
+        "{said}"
+    );
+    feed.join().unwrap();
+    cluster.sql(
+        DEMO,
+        "TRUNCATE endless; ALTER TABLE endless ADD CONSTRAINT endless_id_check CHECK (id <> 0)",
+    );
+
+    // The one that nothing comes behind is not read to its end.
+    let feed = feed_endlessly(&file, head);
+    let mut program = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-t", &key, "-T", "public.endless"])
+        .spawn();
+    assert_eq!(end_within(Duration::from_secs(20), &mut program).code(), Some(1));
+    feed.join().unwrap();
 }

@@ -3,7 +3,11 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::PathBuf;
+use std::time::Duration;
 
+use gpdump_core::db::Session;
+use gpdump_core::db::connect::{ConnectSpec, Login};
+use gpdump_core::words::environment::{SslMode, TlsSettings};
 use gpdump_testkit::{Cluster, Finished, Plain, Program};
 use gpdump_tests::{DEMO, certificates};
 
@@ -103,4 +107,47 @@ fn encryption_and_certificates_follow_the_modes_of_libpq() {
     site.server.load_warehouse(DEMO);
     let all = [roots("ca.crt"), certificate, key];
     site.ask(address, "verify-full", &all, DEMO).expect_status(0);
+}
+
+#[test]
+fn a_statement_is_cancelled_over_tls_too() {
+    let site = Site::start();
+    let spec = ConnectSpec {
+        hosts: vec!["127.0.0.1".to_owned()],
+        port: site.server.master().port,
+        database: "postgres".to_owned(),
+        login: Login {
+            user: site.server.sql("postgres", "SELECT current_user")[0][0]
+                .clone()
+                .unwrap(),
+            tls: TlsSettings {
+                mode: SslMode::Require,
+                ..TlsSettings::default()
+            },
+            ..Login::default()
+        },
+        utility_setting: None,
+        application_name: "gpdump_tests".to_owned(),
+        whom: "the server".to_owned(),
+        beneath: None,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let session = Session::open(&spec).await.unwrap();
+        let encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
+        assert_eq!(session.one(encrypted, "asking").await.unwrap().as_deref(), Some("t"));
+        assert_eq!(session.errors_told(), 0);
+        let cancel = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            session.canceller().cancel().await;
+        };
+        let (ended, ()) = tokio::join!(session.run("SELECT pg_sleep(20)", "sleeping"), cancel);
+        // query_canceled
+        assert_eq!(ended.unwrap_err().code(), Some("57014"));
+        assert_eq!(session.errors_told(), 1);
+        assert!(session.is_open());
+    });
 }

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::beneath::Beneath;
+use super::socket::Address;
+use super::tap::Errors;
 use super::tls::{self, Canceller, Connector};
 use super::{BoxError, Error, Program, passfile, watch};
 use crate::words::environment::TlsSettings;
@@ -62,6 +64,7 @@ const REFUSED_TRIES: u32 = 3;
 pub struct Session {
     client: Client,
     tls: Connector,
+    errors: Errors,
     driver: JoinHandle<()>,
     whom: String,
     backend_pid: i32,
@@ -73,6 +76,7 @@ pub struct Session {
 pub(super) struct Wire {
     pub(super) client: Client,
     tls: Connector,
+    errors: Errors,
     pub(super) driver: JoinHandle<()>,
     pub(super) backend_pid: i32,
     /// The server is older than 9.2: some columns have other names.
@@ -154,6 +158,7 @@ impl Session {
         Session {
             client: wire.client,
             tls: wire.tls,
+            errors: wire.errors,
             driver: wire.driver,
             whom: spec.whom.clone(),
             backend_pid: wire.backend_pid,
@@ -184,6 +189,16 @@ impl Session {
     /// True as long as the connection stands, as far as this side knows.
     pub fn is_open(&self) -> bool {
         !self.client.is_closed()
+    }
+
+    /// How many errors the server has told in this session: heard at once, also while rows are sent to it.
+    pub fn errors_told(&self) -> u64 {
+        self.errors.count()
+    }
+
+    /// The last of them, for a session that broke.
+    pub fn last_error_told(&self) -> Option<String> {
+        self.errors.last()
     }
 
     /// Runs statements whose rows do not matter.
@@ -321,20 +336,16 @@ impl Session {
 
 /// One attempt at one address.
 pub(super) async fn connect(spec: &ConnectSpec, host: &str, limit: Duration) -> Result<Wire, FailedAttempt> {
-    let silence = spec.login.limits.silence;
+    let address = Address {
+        host: host.to_owned(),
+        port: spec.port,
+        silence: spec.login.limits.silence,
+    };
     let mut config = tokio_postgres::Config::new();
     config
-        .host(host)
-        .port(spec.port)
         .user(&spec.login.user)
         .dbname(&spec.database)
-        .application_name(&spec.application_name)
-        .connect_timeout(limit)
-        .tcp_user_timeout(silence)
-        .keepalives(true)
-        .keepalives_idle(silence / 2)
-        .keepalives_interval((silence / 8).max(Duration::from_secs(1)))
-        .keepalives_retries(4);
+        .application_name(&spec.application_name);
     if let Some(setting) = &spec.utility_setting {
         config.options(format!("-c {setting}=utility"));
     }
@@ -351,7 +362,9 @@ pub(super) async fn connect(spec: &ConnectSpec, host: &str, limit: Duration) -> 
         is_answer,
     };
     let shake = async {
-        let (client, mut connection, tls) = tls::connect(&mut config, &spec.login.tls, host, limit).await?;
+        let errors = Errors::default();
+        let connecting = tls::connect(&mut config, &spec.login.tls, &address, &errors, limit);
+        let (client, mut connection, tls) = connecting.await?;
         let is_old = connection.parameter("server_version").is_some_and(is_before_9_2);
         let whom = spec.whom.clone();
         let driver = tokio::spawn(async move {
@@ -375,6 +388,7 @@ pub(super) async fn connect(spec: &ConnectSpec, host: &str, limit: Duration) -> 
         Ok::<Wire, FailedTry>(Wire {
             client,
             tls,
+            errors,
             driver,
             backend_pid: backend_pid.unwrap_or(0),
             is_old,
@@ -409,6 +423,17 @@ impl FailedTry {
     }
 }
 
+/// There is no connection on which anything could be said.
+impl From<std::io::Error> for FailedTry {
+    fn from(error: std::io::Error) -> Self {
+        FailedTry {
+            again: again_after_break(&error),
+            source: error.into(),
+            is_answer: false,
+        }
+    }
+}
+
 /// Nothing was even tried, or there was no answer.
 impl From<BoxError> for FailedTry {
     fn from(source: BoxError) -> Self {
@@ -439,16 +464,20 @@ fn again_after(error: &tokio_postgres::Error) -> Again {
             let mut cause = std::error::Error::source(error);
             while let Some(inner) = cause {
                 if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-                    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, UnexpectedEof};
-                    return match io.kind() {
-                        ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof => Again::FewTimes,
-                        _ => Again::Never,
-                    };
+                    return again_after_break(io);
                 }
                 cause = inner.source();
             }
             Again::Never
         }
+    }
+}
+
+fn again_after_break(error: &std::io::Error) -> Again {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionRefused, ConnectionReset, UnexpectedEof};
+    match error.kind() {
+        ConnectionRefused | ConnectionReset | BrokenPipe | UnexpectedEof => Again::FewTimes,
+        _ => Again::Never,
     }
 }
 

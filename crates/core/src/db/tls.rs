@@ -7,6 +7,7 @@
 
 use std::io;
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,20 +18,26 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{CancelToken, Client, Config, Connection, Socket};
+use tokio_postgres::config::SslMode as Way;
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
+use tokio_postgres::{CancelToken, Client, Config, Connection};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::BoxError;
 use super::connect::{FailedTry, describe};
+use super::socket::{Address, Socket};
+use super::tap::{Errors, Tap};
 use crate::words::environment::{SslMode, TlsSettings};
 
 /// Longest wait for a server to take a request to cancel.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
 
-/// How TLS is spoken to one server, if it is.
+/// How a server is reached: where it listens, and how TLS is spoken to it, if it is.
 #[derive(Clone)]
-pub struct Connector(MakeRustlsConnect);
+pub struct Connector {
+    address: Address,
+    tls: MakeRustlsConnect,
+}
 
 impl std::fmt::Debug for Connector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -42,7 +49,7 @@ impl std::fmt::Debug for Connector {
 #[derive(Clone)]
 pub struct Canceller {
     token: CancelToken,
-    tls: Connector,
+    connector: Connector,
 }
 
 impl std::fmt::Debug for Canceller {
@@ -52,40 +59,88 @@ impl std::fmt::Debug for Canceller {
 }
 
 impl Canceller {
-    pub(super) fn new(token: CancelToken, tls: Connector) -> Self {
-        Canceller { token, tls }
+    pub(super) fn new(token: CancelToken, connector: Connector) -> Self {
+        Canceller { token, connector }
     }
 
     /// Asks the server to cancel the statement of the session. A server that cannot be reached any more holds nobody up.
     pub async fn cancel(self) {
-        let _ = tokio::time::timeout(CANCEL_LIMIT, self.token.cancel_query(self.tls.0)).await;
+        let Canceller { token, connector } = self;
+        let _ = tokio::time::timeout(CANCEL_LIMIT, async {
+            let socket = connector.address.open(CANCEL_LIMIT).await?;
+            // Nothing comes back over this connection but its end.
+            let socket = Tap::new(socket, Errors::default());
+            let cancelled = token.cancel_query_raw(socket, connector.handshake()).await;
+            cancelled.map_err(io::Error::other)
+        })
+        .await;
+    }
+}
+
+impl Connector {
+    fn handshake(&self) -> Handshake {
+        let mut tls = self.tls.clone();
+        let Ok(handshake) = MakeTlsConnect::<Socket>::make_tls_connect(&mut tls, &self.address.host);
+        Handshake(handshake)
+    }
+}
+
+type TlsOf<S> = <MakeRustlsConnect as MakeTlsConnect<S>>::Stream;
+
+/// TLS over a socket: what the server says is heard behind it.
+struct Handshake(<MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect);
+
+impl TlsConnect<Tap<Socket>> for Handshake {
+    type Stream = Tap<TlsOf<Socket>>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Stream>> + Send>>;
+
+    fn connect(self, stream: Tap<Socket>) -> Self::Future {
+        let (socket, errors) = stream.into_inner();
+        let encrypting = self.0.connect(socket);
+        Box::pin(async move { Ok(Tap::new(encrypting.await?, errors)) })
+    }
+}
+
+impl TlsStream for Tap<TlsOf<Socket>> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.get_ref().channel_binding()
     }
 }
 
 /// What the driver gives for a connection that stands.
-pub(super) type Connected = (
-    Client,
-    Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>,
-    Connector,
-);
+pub(super) type Connected = (Client, Connection<Tap<Socket>, Tap<TlsOf<Socket>>>, Connector);
 
-/// Connects to `host` with as much encryption as the settings want; each try has the limit.
+/// Connects with as much encryption as the settings want; each try has the limit. What the server tells of errors goes to
+/// `errors`.
 pub(super) async fn connect(
     config: &mut Config,
     settings: &TlsSettings,
-    host: &str,
+    address: &Address,
+    errors: &Errors,
     limit: Duration,
 ) -> Result<Connected, FailedTry> {
-    let tries = tries(settings.mode, host);
+    let tries = tries(settings.mode, address);
     let mut last = FailedTry::from(BoxError::from("no way to connect is allowed"));
     for (at, way) in tries.iter().enumerate() {
-        let tls = Connector(connector(settings, *way)?);
+        let connector = Connector {
+            address: address.clone(),
+            tls: connector(settings, *way)?,
+        };
         config.ssl_mode(*way);
         // The whole handshake gets the limit too, not only the TCP part: a stopped server accepts and stays silent.
-        let connecting = tokio::time::timeout(limit, config.connect(tls.0.clone()));
-        let error = match connecting.await {
-            Ok(Ok((client, connection))) => return Ok((client, connection, tls)),
-            Ok(Err(error)) => error,
+        let shaken = tokio::time::timeout(limit, async {
+            let socket = address.open(limit).await?;
+            let socket = match way {
+                Way::Disable => Tap::new(socket, errors.clone()),
+                _ => Tap::behind_question(socket, errors.clone()),
+            };
+            Ok::<_, FailedTry>(config.connect_raw(socket, connector.handshake()).await)
+        });
+        let error = match shaken.await {
+            Ok(Ok(Ok((client, connection)))) => return Ok((client, connection, connector)),
+            Ok(Ok(Err(error))) => error,
+            Ok(Err(failed)) => return Err(failed),
             Err(_) => return Err(BoxError::from(format!("no answer within {} s", limit.as_secs())).into()),
         };
         let is_last = at + 1 == tries.len();
@@ -93,16 +148,15 @@ pub(super) async fn connect(
             last = FailedTry::of(&error);
             break;
         }
-        tracing::debug!("{host}: {}; trying the other way", describe(&error));
+        tracing::debug!("{}: {}; trying the other way", address.host, describe(&error));
     }
     Err(last)
 }
 
 /// The ways to try, in order.
-fn tries(mode: SslMode, host: &str) -> &'static [tokio_postgres::config::SslMode] {
-    use tokio_postgres::config::SslMode as Way;
+fn tries(mode: SslMode, address: &Address) -> &'static [Way] {
     // The mode means nothing to a unix socket.
-    if host.starts_with('/') {
+    if address.is_unix() {
         return &[Way::Disable];
     }
     match mode {
@@ -130,10 +184,10 @@ fn the_other_way_may_do(error: &tokio_postgres::Error) -> bool {
     false
 }
 
-fn connector(settings: &TlsSettings, way: tokio_postgres::config::SslMode) -> Result<MakeRustlsConnect, BoxError> {
+fn connector(settings: &TlsSettings, way: Way) -> Result<MakeRustlsConnect, BoxError> {
     let provider = Arc::new(ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions()?;
-    if way == tokio_postgres::config::SslMode::Disable {
+    if way == Way::Disable {
         let never_used = builder
             .with_root_certificates(RootCertStore::empty())
             .with_no_client_auth();

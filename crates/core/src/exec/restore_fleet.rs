@@ -20,6 +20,9 @@ use crate::worker::host_tasks::{HostTask, Room, TaskOutcome};
 use crate::worker::protocol::{Event, LogLevel, Request};
 use crate::worker::restore_segment::{LoadedTable, RestoreEvent, RestoreStart, TableTrouble};
 
+/// Tables that failed, told when they fail; all of them are told at the end.
+const TOLD_AT_ONCE: usize = 10;
+
 const STOPPED: &str = "the restore was ended at its first error, as --stop-on-error asks";
 
 /// Looking for files, all hosts together.
@@ -199,6 +202,7 @@ impl RestoreFleet {
         on_loaded: &mut dyn FnMut(&[LoadedTable]),
     ) -> LoadOutcome {
         let mut outcome = LoadOutcome::default();
+        let mut failures_told = 0;
         let mut waiting: Vec<BTreeSet<ContentId>> = vec![BTreeSet::new(); self.hosts.len()];
         for (at, host) in self.hosts.iter().enumerate() {
             if let Some(start) = jobs.get(host) {
@@ -224,6 +228,12 @@ impl RestoreFleet {
                         }
                         // The workers are told by the end of their input, soon.
                         return outcome;
+                    }
+                    if let RestoreEvent::TableFailed { message, .. } = &event
+                        && failures_told < TOLD_AT_ONCE
+                    {
+                        failures_told += 1;
+                        tracing::warn!("{message}; the other tables go on");
                     }
                     if let Some(done) = outcome.take(event) {
                         waiting[host].remove(&done);

@@ -69,12 +69,16 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
         Some(wanted) => ranges_of(shared, &file, wanted).await,
         None => None,
     };
-    let (ranges, counted, mut missing) = match (ranges, wanted) {
-        // Read to the last of them: the sums come last.
-        (Some(TableRanges { ranges, totals }), _) => (Some(ranges), totals, None),
-        (None, Some(Wanted::These(tables))) => (None, HashMap::new(), Some(tables)),
-        (None, _) => (None, HashMap::new(), None),
+    let (ranges, counted) = match ranges {
+        Some(TableRanges { ranges, totals }) => (Some(ranges), totals),
+        None => (None, HashMap::new()),
     };
+    let mut missing = match wanted {
+        Some(Wanted::These(tables)) => Some(tables),
+        Some(Wanted::Listed(_)) | None => None,
+    };
+    // Ranges are read to the end of the last: the sums come last.
+    let is_sum_behind = ranges.is_some();
     let mut chunks = match ranges {
         Some(ranges) => file_reader::start_ranges(shared.files.clone(), file.path.clone(), file.compression, ranges),
         None => file_reader::start(
@@ -95,6 +99,7 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
         master: None,
         current: Current::Nothing,
         unlisted: None,
+        given_up: None,
         loaded: Vec::new(),
         totals: FileTotals::default(),
         read: Read {
@@ -137,10 +142,12 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
                 )));
             }
             loader.take(event).await?;
-            if let (Some(missing), Some((table, _))) = (&mut missing, &ended) {
+            let given_up = loader.given_up.take();
+            let over = given_up.as_ref().or(ended.as_ref().map(|(table, _)| table));
+            if let (Some(missing), Some(table)) = (&mut missing, over) {
                 missing.remove(table);
                 // Nothing that is wanted can come any more.
-                if missing.is_empty() {
+                if missing.is_empty() && (given_up.is_some() || !is_sum_behind) {
                     break 'file;
                 }
             }
@@ -232,6 +239,8 @@ enum Current {
         table: QualifiedName,
         sink: Pin<Box<CopyInSink<Bytes>>>,
         side: Side,
+        /// Errors that the session had told when the COPY began.
+        errors: u64,
     },
     /// A table without columns: no COPY brings its rows back.
     Columnless {
@@ -251,6 +260,8 @@ struct Loader<'a> {
     current: Current,
     /// The table whose block is passed over.
     unlisted: Option<QualifiedName>,
+    /// The table whose rows are passed over since the server refused one, until it is asked for.
+    given_up: Option<QualifiedName>,
     loaded: Vec<LoadedTable>,
     totals: FileTotals,
     read: Read,
@@ -351,12 +362,21 @@ impl Loader<'_> {
             let (table, side) = (table.clone(), *side);
             return self.columnless_rows(table, side, rows.len()).await;
         }
-        if let Current::Loading { table, sink, side } = &mut self.current {
+        if let Current::Loading {
+            table,
+            sink,
+            side,
+            errors,
+        } = &mut self.current
+        {
             let open = match side {
                 Side::Segment => self.segment.as_ref(),
                 Side::Master => self.master.as_ref(),
             };
             let open = open.ok_or_else(|| format!("no session for table {table}"))?;
+            if open.session.errors_told() != *errors {
+                return self.give_up_table().await;
+            }
             let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
             let sent = open.session.watch(&doing, sink.send(rows)).await;
             if sent.map_err(|error| error_and_hint(&error))?.is_err() {
@@ -450,6 +470,7 @@ impl Loader<'_> {
                     table: block.table,
                     sink: Box::pin(sink),
                     side,
+                    errors: open.session.errors_told(),
                 };
                 Ok(())
             }
@@ -465,7 +486,9 @@ impl Loader<'_> {
         match std::mem::replace(&mut self.current, Current::Nothing) {
             Current::Waiting(block, _) => self.count(block.table, totals).await,
             Current::Columnless { table, .. } => self.count(table, totals).await,
-            Current::Loading { table, mut sink, side } => {
+            Current::Loading {
+                table, mut sink, side, ..
+            } => {
                 let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
                 let mut loaded = std::mem::take(&mut self.loaded);
                 let finished = {
@@ -497,19 +520,60 @@ impl Loader<'_> {
                         );
                         self.table_failed(table, TableTrouble::RowCount, message).await
                     }
-                    Err(error) => {
-                        let error = open.session.error(error, &doing);
-                        // The server says "the rest of this session is over" with FATAL errors: the session closes.
-                        if error.code().is_none() || !open.session.is_open() {
-                            return Err(error_chain(&error));
-                        }
-                        self.close(side).await;
-                        self.refused(table, error_chain(&error)).await
-                    }
+                    Err(error) => self.copy_failed(table, side, error, &doing).await,
                 }
             }
             Current::Skipping | Current::Nothing => Ok(()),
         }
+    }
+
+    /// The server has refused a row, and throws away what comes behind it: it is passed over here.
+    async fn give_up_table(&mut self) -> Result<(), String> {
+        let Current::Loading {
+            table, mut sink, side, ..
+        } = std::mem::replace(&mut self.current, Current::Skipping)
+        else {
+            return Ok(());
+        };
+        let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
+        let Some(open) = self.target(side) else {
+            return Err(format!("no session for table {table}"));
+        };
+        let finished = open.session.watch(&doing, sink.as_mut().finish()).await;
+        match finished.map_err(|error| error_and_hint(&error))? {
+            Err(error) => {
+                self.given_up = Some(table.clone());
+                self.copy_failed(table, side, error, &doing).await
+            }
+            Ok(rows) => Err(format!(
+                "{doing}: {} told an error ({}) and took {rows} rows all the same",
+                open.session.whom(),
+                open.session.last_error_told().unwrap_or_default(),
+            )),
+        }
+    }
+
+    async fn copy_failed(
+        &mut self,
+        table: QualifiedName,
+        side: Side,
+        error: tokio_postgres::Error,
+        doing: &str,
+    ) -> Result<(), String> {
+        let Some(open) = self.target(side) else {
+            return Err(format!("no session for table {table}"));
+        };
+        // The driver lets go of the answer when the connection ends with it.
+        if error.is_closed() {
+            return Err(self.broken(&table, side));
+        }
+        let error = open.session.error(error, doing);
+        // The server says "the rest of this session is over" with FATAL errors: the session closes.
+        if error.code().is_none() || !open.session.is_open() {
+            return Err(error_chain(&error));
+        }
+        self.close(side).await;
+        self.refused(table, error_chain(&error)).await
     }
 
     async fn count(&mut self, table: QualifiedName, totals: TableTotals) -> Result<(), String> {
@@ -587,9 +651,14 @@ impl Loader<'_> {
     }
 
     fn broken(&self, table: &QualifiedName, side: Side) -> String {
-        let whom = self.target(side).map_or("the server", |open| open.session.whom());
+        let session = self.target(side).map(|open| &open.session);
+        let whom = session.map_or("the server", Session::whom);
+        let why = match session.and_then(Session::last_error_told) {
+            Some(error) => format!("its last word was: {error}"),
+            None => "the server's log tells why".to_owned(),
+        };
         format!(
-            "the connection to {whom} broke while loading table {table} from \"{}\"; the server's log tells why",
+            "the connection to {whom} broke while loading table {table} from \"{}\"; {why}",
             self.file.path.display()
         )
     }
