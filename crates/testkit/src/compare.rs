@@ -132,9 +132,13 @@ fn number(text: &str) -> u128 {
     text.parse().unwrap_or(0)
 }
 
-/// `pg_dump -s`, cut at the comments `-- Name: x; Type: TABLE; Schema: public; Owner: o`.
+/// `pg_dump -s` in UTF-8, cut at the comments `-- Name: x; Type: TABLE; Schema: public; Owner: o`.
 fn objects(cluster: &Cluster, database: &str) -> BTreeMap<String, String> {
-    let output = cluster.tool("pg_dump").args(["-s", database]).output().unwrap();
+    let output = cluster
+        .tool("pg_dump")
+        .args(["-s", "--encoding=UTF8", database])
+        .output()
+        .unwrap();
     assert!(
         output.status.success(),
         "pg_dump -s {database} failed: {}",

@@ -107,8 +107,8 @@ pub fn block_head(table: &TableJob) -> Vec<u8> {
 /// A name that would be another one in a file of this encoding.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "could not write the names of table {table} in encoding {encoding}; only ASCII names, or databases in UTF8 or LATIN1, \
-     can be written"
+    "could not write the names of table {table} in encoding {encoding}: it does not have their characters, or this program \
+     does not know it; rename what is not ASCII"
 )]
 pub struct NameNotEncoded {
     pub table: QualifiedName,
@@ -190,9 +190,9 @@ mod tests {
         assert!(head.windows(14).any(|w| w == b"COPY \"t\xfc\" (c) "));
         assert_eq!(block_head_in(&table, "UTF8").unwrap(), block_head(&table));
         assert_eq!(
-            block_head_in(&table, "EUC_CN").unwrap_err().to_string(),
-            "could not write the names of table s.tü in encoding EUC_CN; only ASCII names, or databases in UTF8 or \
-             LATIN1, can be written"
+            block_head_in(&table, "WIN1251").unwrap_err().to_string(),
+            "could not write the names of table s.tü in encoding WIN1251: it does not have their characters, or this \
+             program does not know it; rename what is not ASCII"
         );
     }
 

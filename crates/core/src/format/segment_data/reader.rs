@@ -69,8 +69,8 @@ pub enum DataError {
     )]
     NoSchema { statement: String, at: u64 },
     #[error(
-        "the name \"{name}\" at byte {at} of the data file could not be decoded from encoding {encoding}; only ASCII, UTF8 \
-         and LATIN1 names can be read"
+        "the name \"{name}\" at byte {at} of the data file could not be decoded from encoding {encoding}: these \
+         bytes mean nothing in it, or this program does not know it"
     )]
     NameNotDecoded { name: String, at: u64, encoding: String },
     #[error("a statement before byte {at} of the data file is longer than any server takes: this is no data file")]

@@ -195,8 +195,12 @@ fn what_cannot_be_copied_is_an_error_with_its_statement() {
 }
 
 #[test]
-fn latin1_names_are_decoded_and_unknown_encodings_refused() {
+fn names_are_decoded_and_unknown_encodings_refused() {
     let mut text = b"SET client_encoding = 'LATIN1';\nCOPY s.\"t\xfc\" (a) FROM stdin;\n\xfc\n\\.\n".to_vec();
+    assert_eq!(tables(&read(&text, &[9]).0), [("s.tü".to_owned(), 1)]);
+    text.splice(23..29, *b"KOI8-R");
+    assert!(matches!(read(&text, &[9]).1, Err(DataError::NameNotDecoded { .. })));
+    text.splice(23..29, *b"LATIN2");
     assert_eq!(tables(&read(&text, &[9]).0), [("s.tü".to_owned(), 1)]);
     text.splice(23..29, *b"EUC_CN");
     assert!(matches!(read(&text, &[9]).1, Err(DataError::NameNotDecoded { .. })));
