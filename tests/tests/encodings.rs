@@ -12,8 +12,8 @@ use gpdump_core::format::segment_data::{BlockReader, DataEvent, block_head_in};
 use gpdump_core::words::job::{RowForm, TableJob};
 use gpdump_core::words::names::QualifiedName;
 use gpdump_testkit::compare::Snapshot;
-use gpdump_testkit::{Cluster, ClusterSpec, Plain};
-use gpdump_tests::{assert_restored, dump_files, dump_of, restore};
+use gpdump_testkit::{Cluster, ClusterSpec, Plain, Program};
+use gpdump_tests::{assert_restored, assert_said, dump_files, dump_of, restore};
 
 /// Encodings of databases, and a name in them: of a schema, a table, a column.
 const NAMES: [(&str, &str); 5] = [
@@ -68,6 +68,47 @@ fn names_of_every_language_come_back() {
         restore(&cluster, &key, &["-T", &format!("{name}.{name}")]);
         assert_restored(&before, &Snapshot::take(&cluster, &database));
     }
+}
+
+#[test]
+fn in_sql_ascii_rows_are_any_bytes_and_names_are_utf8() {
+    let server = Plain::start();
+    server.sql(
+        "postgres",
+        "CREATE DATABASE bytes ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0",
+    );
+    let all =
+        "SELECT string_agg(convert_from(set_byte('\\x00', 0, b), 'SQL_ASCII'), '') FROM generate_series(1, 255) b";
+    server.sql(
+        "bytes",
+        &format!("CREATE TABLE \"订单\" (t text); INSERT INTO \"订单\" {all}"),
+    );
+    let rows = || {
+        server.sql(
+            "bytes",
+            "SELECT encode(convert_to(t, 'SQL_ASCII'), 'hex') FROM \"订单\"",
+        )
+    };
+    let before = rows();
+    assert_eq!(before[0][0].as_deref().unwrap().len(), 510);
+    let key = dump_of("bytes", &server, &[]);
+    server.sql("bytes", "DROP TABLE \"订单\"");
+    restore(&server, &key, &["-e"]);
+    assert_eq!(rows(), before);
+
+    server.sql(
+        "bytes",
+        "DO $$ BEGIN EXECUTE 'CREATE TABLE ' || convert_from('\\xb6a9', 'SQL_ASCII') || ' (a int)'; END $$",
+    );
+    let end = Program::new("gpcrondump", &server)
+        .args(["-a", "-x", "bytes"])
+        .run()
+        .expect_status(2);
+    assert_said(&end, "invalid byte sequence for encoding \"UTF8\": 0xb6");
+    assert_said(
+        &end,
+        "HINT: something in this database has a name that is not UTF-8: rename it",
+    );
 }
 
 fn unhex(text: &str) -> Vec<u8> {

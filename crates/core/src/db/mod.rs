@@ -134,6 +134,14 @@ impl Error {
             Error::Statement { code: Some(code), .. } if code == "42501" => Some(
                 "run this as the role that owns the server (PGUSER); a role that may only read can use --through-master",
             ),
+            // character_not_in_repertoire: our sessions are UTF-8, and in SQL_ASCII any bytes are a name.
+            Error::Statement {
+                code: Some(code),
+                doing,
+                ..
+            } if code == "22021" && doing.starts_with("reading") => {
+                Some("something in this database has a name that is not UTF-8: rename it, such a name cannot be dumped")
+            }
             Error::LockWait { .. } => Some(
                 "end the session that holds the lock, or wait for it; --lock-timeout says how long we wait for locks",
             ),
