@@ -20,6 +20,38 @@ version=$(sql "SELECT current_setting('server_version_num')" postgres)
 echo "server: $(sql 'SELECT version()' postgres | cut -d' ' -f1-6)"
 [ "$version" -lt 90000 ] || export PGOPTIONS="${PGOPTIONS:-} -c bytea_output=hex"
 
+# Rows of hashed tables that lie where the server would not put them, and so are not found there.
+misplaced() {
+  local table hashed="p.attrnums IS NOT NULL"
+  [ "$version" -lt 90000 ] || hashed="p.policytype = 'p' AND p.distkey::text <> ''"
+  sql "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       JOIN gp_distribution_policy p ON p.localoid = c.oid WHERE c.relkind IN ('r', 'p') AND $hashed AND n.nspname !~ '^pg_'
+       AND c.oid NOT IN (SELECT inhrelid FROM pg_inherits)
+       $([ "$version" -ge 120000 ] || echo "AND c.relstorage IN ('h', 'a', 'c')") ORDER BY 1" |
+    while IFS= read -r table; do
+      sql "COPY (SELECT gp_segment_id, * FROM $table) TO STDOUT" | LC_ALL=C sort >"$work/rows"
+      # Through a table without any order, or rows would be left on the segments where they are.
+      psql -XqAt -v ON_ERROR_STOP=1 -d "$db" <<SQL | LC_ALL=C sort >"$work/placed"
+SET client_min_messages = error;
+CREATE TEMP TABLE spread_ AS SELECT * FROM $table DISTRIBUTED RANDOMLY;
+CREATE TEMP TABLE placed_ (LIKE $table);
+INSERT INTO placed_ SELECT * FROM spread_;
+COPY (SELECT gp_segment_id, * FROM placed_) TO STDOUT;
+SQL
+      cmp -s "$work/rows" "$work/placed" || echo "$table: $(comm -23 "$work/rows" "$work/placed" | wc -l) rows of $(wc -l <"$work/rows")"
+    done
+}
+placed() { # what
+  misplaced >"$work/misplaced"
+  if [ -s "$work/misplaced" ]; then
+    echo "ON WRONG SEGMENTS: $1"
+    head -n 20 "$work/misplaced"
+    bad=1
+  else
+    echo "on their segments: all rows, $1"
+  fi
+}
+
 # One line for each table: rows and a sum over its rows in order; leaves, sequences; then the definitions.
 state() {
   local table
@@ -69,12 +101,14 @@ psql -Xq -d "$db" -f "$here/tests/data/greenplum.sql" >"$work/load" 2>&1
 [ "$version" -lt 90400 ] || psql -Xq -d "$db" -f "$here/tests/data/greenplum6.sql" >>"$work/load" 2>&1
 grep -n 'ERROR' "$work/load" | head -n 5 || true
 state >"$work/before"
+placed "as loaded"
 
 run 0 "$bin/gpcrondump" -a -x "$db"
 key=$(key_of)
 run 0 "$bin/gpdbrestore" -a -e -t "$key"
 state >"$work/after"
 same "our dump, our restore" "$work/before" "$work/after"
+placed "our dump, our restore"
 
 if [ -x "$GPHOME/bin/gpcrondump" ] && [ "$version" -lt 90000 ]; then
   run 0 "$GPHOME/bin/gpdbrestore" -a -e -t "$key"

@@ -58,6 +58,12 @@ INSERT INTO sales.log (line, at) SELECT 'line ' || i, timestamptz '2021-01-01 00
   FROM generate_series(1, 3000) i;
 CREATE TABLE sales.by_text (code varchar(20), d double precision, n numeric) DISTRIBUTED BY (code);
 INSERT INTO sales.by_text SELECT 'code ' || i, i / 3.0, i * 0.1 FROM generate_series(1, 3000) i;
+-- Hashed by the object ids of labels, which are others in every database.
+CREATE TABLE sales.by_channel (via sales.channel, n integer) DISTRIBUTED BY (via);
+CREATE TABLE sales.by_channels (vias sales.channel[], n integer) DISTRIBUTED BY (vias);
+INSERT INTO sales.by_channel SELECT (ARRAY['web', 'shop', 'tele''phone', 'very odd; label'])[1 + i % 4]::sales.channel, i
+  FROM generate_series(1, 400) i;
+INSERT INTO sales.by_channels SELECT ARRAY[via], n FROM sales.by_channel;
 
 CREATE TABLE public.everything (
   id integer, flag boolean, small smallint, big bigint, exact numeric, single real, double double precision,

@@ -9,7 +9,7 @@ use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, HashFamily, PartitionCatalog, Product};
 use crate::words::names::{QualifiedName, quote_ident, quote_literal};
 use crate::words::present::{Present, PresentKey, PresentRelation};
-use crate::words::relation::{Distribution, TargetTable};
+use crate::words::relation::{Distribution, KeyKind, TargetTable};
 
 /// Whether there is a type of one of these kinds (a list of literals of `typtype`). The row type of a table is none that
 /// anybody created.
@@ -60,7 +60,7 @@ pub async fn has_quicklz(session: &Session, dialect: &Dialect) -> Result<bool, E
 
 /// Every table that rows can be loaded into, with how it is spread.
 pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<Vec<TargetTable>, Error> {
-    let (policy, family, segments, join) = match dialect.distribution {
+    let (policy, family, segments, join, key) = match dialect.distribution {
         DistributionCatalog::PolicyType => (
             "CASE WHEN p.policytype = 'r' THEN 'r' WHEN p.localoid IS NULL THEN 's' \
              WHEN p.distkey IS NULL OR p.distkey::text = '' THEN 'n' ELSE 'h' END",
@@ -68,14 +68,20 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
              AND o.opcname LIKE 'cdbhash%') THEN 'l' ELSE 'j' END",
             "p.numsegments",
             " LEFT JOIN pg_catalog.gp_distribution_policy p ON p.localoid = c.oid",
+            Some("p.distkey::int2[]"),
         ),
         DistributionCatalog::Attrnums => (
             "CASE WHEN p.localoid IS NULL THEN 's' WHEN p.attrnums IS NULL THEN 'n' ELSE 'h' END",
             "'l'",
             "NULL",
             " LEFT JOIN pg_catalog.gp_distribution_policy p ON p.localoid = c.oid",
+            Some("p.attrnums"),
         ),
-        DistributionCatalog::None => ("'s'", "'n'", "NULL", ""),
+        DistributionCatalog::None => ("'s'", "'n'", "NULL", "", None),
+    };
+    let (kind, kind_join) = match key {
+        Some(key) => ("k.kind", kinds_of_keys(dialect, key)),
+        None => ("NULL", String::new()),
     };
     let (root, root_join) = match dialect.partitions {
         PartitionCatalog::PgPartitionRule => (
@@ -95,8 +101,8 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
         "FALSE"
     };
     let sql = format!(
-        "SELECT n.nspname, c.relname, {policy}, {family}, {segments}, {root}, {parent} FROM pg_catalog.pg_class c \
-         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace{join}{root_join} \
+        "SELECT n.nspname, c.relname, {policy}, {family}, {segments}, {root}, {parent}, {kind} FROM pg_catalog.pg_class c \
+         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace{join}{root_join}{kind_join} \
          WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname NOT IN ('information_schema', 'gp_toolkit')"
     );
     let mut tables = Vec::new();
@@ -117,6 +123,11 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
                         Some("j") => HashFamily::Jump,
                         _ => HashFamily::None,
                     },
+                    key: match row.get(8) {
+                        None | Some("0") => KeyKind::Values,
+                        Some("1") => KeyKind::Texts,
+                        Some(_) => KeyKind::ObjectIds,
+                    },
                     segments: row.get(4).and_then(|n| n.parse().ok()),
                     maybe_only_through_master: row.get(7) == Some("t"),
                 });
@@ -126,6 +137,35 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
         .await?;
     Ok(tables)
 }
+
+/// Joins, as `k.kind`, what the columns that a table is hashed by are at worst: 0 values, 1 texts, 2 object ids.
+fn kinds_of_keys(dialect: &Dialect, key: &str) -> String {
+    // By the sort keys of such a collation a text is hashed, and the library that makes them has versions.
+    let (collation, collation_join) = match dialect.pg_version.0 >= 120_000 {
+        true => (
+            " OR NOT co.collisdeterministic",
+            " LEFT JOIN pg_catalog.pg_collation co ON co.oid = a.attcollation",
+        ),
+        false => ("", ""),
+    };
+    // A domain is hashed as what it is made of. Object ids from 16384 are those that were made, not those of the server.
+    format!(
+        " LEFT JOIN (SELECT p.localoid AS relid, max(CASE \
+           WHEN coalesce(b.oid, t.oid) >= 16384 OR coalesce(b.typname, t.typname) ~ '^_?reg'{collation} THEN 2 \
+           WHEN coalesce(b.oid, t.oid) IN ({VALUES}) THEN 0 ELSE 1 END) AS kind \
+         FROM pg_catalog.gp_distribution_policy p \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = p.localoid AND a.attnum = ANY ({key}) \
+         JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
+         LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype AND t.typtype = 'd'{collation_join} \
+         GROUP BY p.localoid) k ON k.relid = c.oid"
+    )
+}
+
+/// Types that are hashed alike in every database, none of them of texts: bool, bytea, int8, int2, int4, oid, tid, xid, cid, cidr,
+/// float4, float8, abstime, reltime, tinterval, money, macaddr, inet, date, time, timestamp, timestamptz, interval, timetz,
+/// bit, varbit, numeric, macaddr8, uuid.
+const VALUES: &str = "16, 17, 20, 21, 23, 26, 27, 28, 29, 650, 700, 701, 702, 703, 704, 790, 829, 869, 1082, 1083, 1114, 1184, \
+     1186, 1266, 1560, 1562, 1700, 774, 2950";
 
 /// Append-optimized tables, for [`update_ao_statistics`]; `None` where the server keeps these numbers itself.
 pub async fn read_ao_tables(session: &Session, dialect: &Dialect) -> Result<Option<Vec<QualifiedName>>, Error> {

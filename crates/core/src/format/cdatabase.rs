@@ -104,6 +104,14 @@ impl Cdatabase {
         Ok(Cdatabase { name, statements })
     }
 
+    /// The encoding that the database is created with.
+    pub fn encoding(&self) -> Option<&str> {
+        let create = self.statements.iter().find(|s| s.starts_with(CREATE))?;
+        let (_, options) = create.rsplit_once(TEMPLATE)?;
+        let (_, behind) = options.split_once(" ENCODING = '")?;
+        behind.split_once('\'').map(|(encoding, _)| encoding)
+    }
+
     /// The same statements for a database of another name. Each statement names the database once, behind the words
     /// `DATABASE`; a statement that does not is left as it is.
     pub fn renamed(&self, name: &str) -> Vec<String> {
@@ -162,7 +170,8 @@ mod tests {
     fn a_simple_database_is_the_originals_to_the_byte() {
         let text = include_str!("../../../../tests/data/reference/gp5/01-full/gp_cdatabase_-1_1_20261122103444");
         assert_eq!(facts("demo").write(), text);
-        assert_eq!(Cdatabase::parse(text).unwrap().name, "demo");
+        let parsed = Cdatabase::parse(text).unwrap();
+        assert_eq!((parsed.name.as_str(), parsed.encoding()), ("demo", Some("UTF8")));
     }
 
     #[test]

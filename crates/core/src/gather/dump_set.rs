@@ -7,6 +7,7 @@ use flate2::read::MultiGzDecoder;
 use sha2::{Digest, Sha256};
 use tracing::warn;
 
+use crate::format::cdatabase::Cdatabase;
 use crate::format::manifest::Manifest;
 use crate::format::report;
 use crate::plan::restore::{DumpSet, SetSegment};
@@ -65,7 +66,8 @@ pub fn read_set(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey)
         Some(manifest) => segments_of_manifest(manifest),
         None => segments_of_report(&facts),
     };
-    let set = DumpSet {
+    let mut set = DumpSet {
+        encoding: manifest.as_ref().map(|manifest| manifest.encoding.clone()),
         database: manifest.as_ref().map_or(database, |m| m.database.clone()),
         backup_type: backup_type(manifest.as_ref(), &facts, &text, &path)?,
         is_filtered: facts.is_filtered(),
@@ -74,6 +76,13 @@ pub fn read_set(files: &Files, root: &Place, prefix: &Prefix, key: TimestampKey)
         manifest,
         segments,
     };
+    if set.manifest.is_none() && !files.is_pipe(&ddl_path(&set, DumpFileKind::Cdatabase)) {
+        // Rows may be loaded without that file.
+        set.encoding = read_ddl(files, &set, DumpFileKind::Cdatabase)
+            .ok()
+            .and_then(|text| Cdatabase::parse(&String::from_utf8_lossy(&text)).ok())
+            .and_then(|created| created.encoding().map(str::to_owned));
+    }
     if set.segments.is_empty() {
         return Err(Refusal::failed(format!(
             "report file {} names no segment, so nobody can tell which data files belong to the set",

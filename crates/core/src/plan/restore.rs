@@ -33,6 +33,8 @@ pub struct DumpSet {
     pub is_filtered: bool,
     /// `<root>/db_dumps/<date>` on the master.
     pub directory: Place,
+    /// Of the database that was dumped, as the server called it; the originals' sets say it in one of their files.
+    pub encoding: Option<String>,
     /// Ours have one, the originals' do not.
     pub manifest: Option<Manifest>,
     /// One for each segment that was dumped, by content.
@@ -165,6 +167,7 @@ pub(crate) mod test_sets {
             backup_type: BackupType::Full,
             is_filtered: false,
             directory: "/data/-1/db_dumps/20240102".into(),
+            encoding: Some("UTF8".into()),
             manifest: None,
             segments: (0..segments).map(segment).collect(),
             names,

@@ -93,6 +93,18 @@ pub struct SequenceState {
     pub is_called: bool,
 }
 
+/// What the segment of a hashed table's row depends on beside the row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// Nothing: numbers, times and the like, and tables that are not hashed.
+    Values,
+    /// The encoding of the database: the bytes of texts are hashed as they are stored there.
+    Texts,
+    /// Numbers that each database gives its objects: an enum's value is hashed by the object id of its label, a `regclass` by
+    /// that of the table. Types that somebody made count as such: nothing is known of their hash.
+    ObjectIds,
+}
+
 /// A table of the target database, after the set's own definitions were applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TargetTable {
@@ -102,6 +114,8 @@ pub struct TargetTable {
     pub distribution: Distribution,
     /// Of this table: Greenplum 6 and later can have both kinds.
     pub hash_family: HashFamily,
+    /// Of the columns that it is hashed by.
+    pub key: KeyKind,
     /// Segments that it is spread over; `None` when the catalog does not say: all.
     pub segments: Option<usize>,
     /// It has children, and the server may refuse to load such a table on a segment alone.

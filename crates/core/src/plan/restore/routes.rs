@@ -11,7 +11,7 @@ use crate::words::cluster::Cluster;
 use crate::words::dialect::{Dialect, HashFamily};
 use crate::words::job::LoadRoute;
 use crate::words::names::QualifiedName;
-use crate::words::relation::{Distribution, TargetTable};
+use crate::words::relation::{Distribution, KeyKind, TargetTable};
 
 /// The routes of a restore.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,12 +22,13 @@ pub struct Routes {
 }
 
 /// Decides for every table of the target. `preexisting` are tables that were there before the set's definitions were run:
-/// nothing says that they are distributed as the set's were.
+/// nothing says that they are distributed as the set's were. `encoding` is that of the target database.
 pub fn plan_routes(
     set: &DumpSet,
     cluster: &Cluster,
     dialect: &Dialect,
     target: &[TargetTable],
+    encoding: &str,
     preexisting: &BTreeSet<QualifiedName>,
 ) -> Routes {
     if set.is_streams() {
@@ -51,6 +52,10 @@ pub fn plan_routes(
         cluster_segments: cluster.primaries().len(),
         source_family: set.hash_family(),
         same_functions: same_hash_functions(set, dialect),
+        same_encoding: set
+            .encoding
+            .as_ref()
+            .is_some_and(|source| source.eq_ignore_ascii_case(encoding)),
     };
     let default = if same_contents {
         LoadRoute::Direct
@@ -140,6 +145,8 @@ struct Situation {
     cluster_segments: usize,
     source_family: HashFamily,
     same_functions: bool,
+    /// False also where the set does not say.
+    same_encoding: bool,
 }
 
 impl Situation {
@@ -172,6 +179,11 @@ impl Situation {
                         && same_functions
                         && source_family != HashFamily::None
                         && table.hash_family == source_family
+                        && match table.key {
+                            KeyKind::Values => true,
+                            KeyKind::Texts => self.same_encoding,
+                            KeyKind::ObjectIds => false,
+                        }
                         // A table that was spread at random, or is said to be, fits no hash.
                         && source.is_none_or(|source| source == Distribution::Hashed)
                 }

@@ -11,6 +11,7 @@ fn table(name: &str, distribution: Distribution, hash_family: HashFamily) -> Tar
         root: None,
         distribution,
         hash_family,
+        key: KeyKind::Values,
         segments: None,
         maybe_only_through_master: false,
     }
@@ -38,6 +39,7 @@ fn route(set: &DumpSet, segments: i32, version: u32, table: TargetTable, existin
         &cluster(segments),
         &dialect,
         std::slice::from_ref(&table),
+        "UTF8",
         &existing,
     );
     let found = routes.exceptions.iter().find(|(name, _)| *name == table.name);
@@ -64,6 +66,30 @@ fn a_set_of_greenplum_5_goes_into_segments_only_where_rows_hash_as_they_did() {
     let random = || table("t", Distribution::Random, HashFamily::None);
     assert_eq!(route(&set, 3, GP6, random(), &[]), LoadRoute::Direct);
     assert_eq!(route(&set, 2, GP6, random(), &[]), LoadRoute::ThroughMaster);
+}
+
+#[test]
+fn what_is_hashed_otherwise_in_another_database_goes_through_the_master() {
+    let with_key = |key| TargetTable {
+        key,
+        ..hashed(HashFamily::Jump)
+    };
+    let mut set = own_set(3, HashFamily::Jump, GP6, Vec::new());
+    let mut way = |encoding: Option<&str>, key| {
+        set.encoding = encoding.map(str::to_owned);
+        route(&set, 3, GP6, with_key(key), &[])
+    };
+    assert_eq!(way(Some("utf8"), KeyKind::Texts), LoadRoute::Direct);
+    assert_eq!(way(Some("LATIN1"), KeyKind::Texts), LoadRoute::ThroughMaster);
+    assert_eq!(way(None, KeyKind::Texts), LoadRoute::ThroughMaster);
+    assert_eq!(way(Some("LATIN1"), KeyKind::Values), LoadRoute::Direct);
+    assert_eq!(way(Some("UTF8"), KeyKind::ObjectIds), LoadRoute::ThroughMaster);
+    // There is nowhere else to go, and a table that is not hashed has no key.
+    let set = own_set(1, HashFamily::Jump, GP6, Vec::new());
+    assert_eq!(
+        route(&set, 1, GP6, with_key(KeyKind::ObjectIds), &[]),
+        LoadRoute::Direct
+    );
 }
 
 #[test]
@@ -215,7 +241,7 @@ fn through_the_master_alone_nothing_goes_into_segments_and_copies_go_once() {
     ];
     let streams = Cluster::streams(cluster(3).master().clone(), 3);
     let dialect = dialect(Product::Greenplum, GP6);
-    let routes = plan_routes(&set, &streams, &dialect, &targets, &BTreeSet::new());
+    let routes = plan_routes(&set, &streams, &dialect, &targets, "UTF8", &BTreeSet::new());
     assert_eq!(routes.default, LoadRoute::ThroughMaster);
     let once = [(QualifiedName::new("s", "r"), LoadRoute::OnceThroughMaster)];
     assert_eq!(routes.exceptions, once);

@@ -169,12 +169,13 @@ impl Chain {
         cluster: &Cluster,
         dialect: &Dialect,
         tables: &[TargetTable],
+        encoding: &str,
         existing: &std::collections::BTreeSet<QualifiedName>,
     ) -> Routes {
-        let mut routes = plan_routes(newest, cluster, dialect, tables, existing);
+        let mut routes = plan_routes(newest, cluster, dialect, tables, encoding, existing);
         for older in &self.older {
             let of_set: HashSet<&str> = older.tables.iter().map(String::as_str).collect();
-            let theirs = plan_routes(&older.set, cluster, dialect, tables, existing);
+            let theirs = plan_routes(&older.set, cluster, dialect, tables, encoding, existing);
             let exceptions: HashMap<&QualifiedName, LoadRoute> =
                 theirs.exceptions.iter().map(|(name, route)| (name, *route)).collect();
             let is_theirs = |name: &QualifiedName| of_set.contains(name.to_string().as_str());

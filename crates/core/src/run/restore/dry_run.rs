@@ -19,7 +19,7 @@ use crate::words::job::{LoadRoute, TableTotals};
 use crate::words::names::QualifiedName;
 use crate::words::present::Present;
 use crate::words::refusal::Refusal;
-use crate::words::relation::TargetTable;
+use crate::words::relation::{KeyKind, TargetTable};
 
 /// Says the plan.
 pub(super) async fn tell(scene: &Scene<'_>, ready: Ready) -> Result<Exit, Refusal> {
@@ -118,11 +118,20 @@ fn routes(scene: &Scene<'_>) -> Routes {
             root: None,
             distribution: facts.distribution,
             hash_family: dialect.hash_family(),
+            key: KeyKind::Values,
             segments: None,
             maybe_only_through_master: false,
         })
         .collect();
-    plan_routes(&scene.set, &scene.around.cluster, dialect, &tables, &BTreeSet::new())
+    let encoding = scene.set.encoding.as_deref().unwrap_or_default();
+    plan_routes(
+        &scene.set,
+        &scene.around.cluster,
+        dialect,
+        &tables,
+        encoding,
+        &BTreeSet::new(),
+    )
 }
 
 fn tell_files(scene: &Scene<'_>, set: &DumpSet, files: &[DataFile], routes: &Routes) {

@@ -80,7 +80,11 @@ impl Scene<'_> {
             }
         }
         let cluster = &self.around.cluster;
-        let mut routes = self.chain.plan_routes(&self.set, cluster, dialect, &tables, &existing);
+        let encoding = session.one("SHOW server_encoding", "asking for the encoding of the database");
+        let encoding = encoding.await.map_err(|error| refusal_of(&error))?.unwrap_or_default();
+        let mut routes = self
+            .chain
+            .plan_routes(&self.set, cluster, dialect, &tables, &encoding, &existing);
         if let Some(selection) = wanted.selection {
             routes = routes.only(selection.rows());
         }
