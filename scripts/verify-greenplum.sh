@@ -115,7 +115,8 @@ if [ -x "$GPHOME/bin/gpcrondump" ] && [ "$version" -lt 90000 ]; then
   state >"$work/after"
   same "our dump, the original's restore" "$work/before" "$work/after"
   # The original refuses a whole database for one table with such a name, and its restore loads nothing where a table is
-  # missing for want of its enum type.
+  # missing for want of its enum type. Without their key, tables that are distributed by one have no definition that runs.
+  sql "DROP TABLE sales.by_channel; DROP TABLE sales.by_channels" >/dev/null
   sql "SELECT 'DROP TYPE ' || quote_ident(n.nspname) || '.' || quote_ident(t.typname) || ' CASCADE;' FROM pg_type t
        JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.typtype = 'e'" | psql -XqAt -d "$db" >/dev/null 2>&1
   sql "SELECT 'DROP TABLE ' || quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' CASCADE;' FROM pg_class c
