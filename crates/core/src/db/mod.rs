@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod connect;
 pub mod copy;
 pub mod definitions;
+pub mod distribution;
 pub mod external;
 pub mod heap_states;
 mod holders;

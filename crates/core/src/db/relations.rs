@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use super::distribution::read_keys;
 use super::holders::Holders;
 use super::{Error, Session};
 use crate::words::dialect::{Dialect, DistributionCatalog, PartitionCatalog, TopologySource};
@@ -39,6 +40,11 @@ pub async fn read_relations(session: &Session, dialect: &Dialect) -> Result<Vec<
             Ok(())
         })
         .await?;
+    for key in read_keys(session, dialect).await? {
+        if let Some(&at) = by_oid.get(&key.oid) {
+            relations[at].distributed_by = key.columns;
+        }
+    }
     for (oid, root) in read_partition_roots(session, dialect).await? {
         if let Some(&at) = by_oid.get(&oid) {
             relations[at].root = Some(root);
@@ -139,6 +145,7 @@ fn relation_of(row: &tokio_postgres::SimpleQueryRow) -> Option<Relation> {
         storage,
         distribution,
         legacy_hash: row.get(6) == Some("l"),
+        distributed_by: Vec::new(),
         columns: Vec::new(),
         root: None,
         condition: None,

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::copy::{self, RowEncoding};
+use super::distribution::FIRST_MADE;
 use super::holders::Holders;
 use super::relations::USER_SCHEMAS;
 use super::{Error, Session};
@@ -128,6 +129,7 @@ pub async fn read_target_tables(session: &Session, dialect: &Dialect) -> Result<
                         Some("1") => KeyKind::Texts,
                         Some(_) => KeyKind::ObjectIds,
                     },
+                    distributed_by: Vec::new(),
                     segments: row.get(4).and_then(|n| n.parse().ok()),
                     maybe_only_through_master: row.get(7) == Some("t"),
                 });
@@ -148,10 +150,10 @@ fn kinds_of_keys(dialect: &Dialect, key: &str) -> String {
         ),
         false => ("", ""),
     };
-    // A domain is hashed as what it is made of. Object ids from 16384 are those that were made, not those of the server.
+    // A domain is hashed as what it is made of.
     format!(
         " LEFT JOIN (SELECT p.localoid AS relid, max(CASE \
-           WHEN coalesce(b.oid, t.oid) >= 16384 OR coalesce(b.typname, t.typname) ~ '^_?reg'{collation} THEN 2 \
+           WHEN coalesce(b.oid, t.oid) >= {FIRST_MADE} OR coalesce(b.typname, t.typname) ~ '^_?reg'{collation} THEN 2 \
            WHEN coalesce(b.oid, t.oid) IN ({VALUES}) THEN 0 ELSE 1 END) AS kind \
          FROM pg_catalog.gp_distribution_policy p \
          JOIN pg_catalog.pg_attribute a ON a.attrelid = p.localoid AND a.attnum = ANY ({key}) \

@@ -155,6 +155,9 @@ pub struct TableFacts {
     /// Its rows lie by the hash functions of Greenplum up to 5, and `hash_family` of the server is another.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub legacy_hash: bool,
+    /// Of a hashed table the columns of its key in their order: name, type and operator class.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub distributed_by: Vec<String>,
 }
 
 /// Why a text is no manifest.
@@ -378,6 +381,7 @@ pub(crate) mod tests {
                 totals: TableTotals { rows: 3, bytes: 60 },
                 distribution: Distribution::Hashed,
                 legacy_hash: false,
+                distributed_by: vec!["id integer pg_catalog.int4_ops".into()],
             }],
             external: None,
             secrets_in_definitions: Vec::new(),

@@ -292,6 +292,7 @@ mod tests {
             storage: StorageKind::Heap,
             distribution,
             legacy_hash: false,
+            distributed_by: Vec::new(),
             columns: vec!["a".into()],
             root: None,
             condition: None,

@@ -12,6 +12,7 @@ mod external_verify;
 mod extras;
 mod failed_tables;
 mod fetch;
+mod keys;
 mod lines;
 mod resume;
 mod room;

@@ -42,6 +42,9 @@ pub struct Relation {
     /// Its rows lie by the hash functions of Greenplum up to 5, on a server that has newer ones.
     #[serde(default)]
     pub legacy_hash: bool,
+    /// The columns of its key (`db::distribution::read_keys`); empty where it is not hashed.
+    #[serde(default)]
+    pub distributed_by: Vec<String>,
     /// Live columns in attribute order, real names; generated columns are left out.
     pub columns: Vec<String>,
     /// The root of the partition hierarchy that this table is a leaf or intermediate level of.
@@ -116,6 +119,8 @@ pub struct TargetTable {
     pub hash_family: HashFamily,
     /// Of the columns that it is hashed by.
     pub key: KeyKind,
+    /// These columns (`db::distribution::read_keys`), as far as somebody needs to know; else empty.
+    pub distributed_by: Vec<String>,
     /// Segments that it is spread over; `None` when the catalog does not say: all.
     pub segments: Option<usize>,
     /// It has children, and the server may refuse to load such a table on a segment alone.

@@ -13,6 +13,7 @@ fn relation(oid: u32, schema: &str, name: &str, storage: StorageKind) -> Relatio
         storage,
         distribution: Distribution::Hashed,
         legacy_hash: false,
+        distributed_by: Vec::new(),
         columns: Vec::new(),
         root: None,
         condition: None,

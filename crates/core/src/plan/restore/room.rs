@@ -461,6 +461,7 @@ CREATE TABLE s.parts (a integer) DISTRIBUTED BY (a) PARTITION BY RANGE(a)
             totals: TableTotals { rows, bytes },
             distribution,
             legacy_hash: false,
+            distributed_by: Vec::new(),
         };
         let set = test_sets::own_set(
             2,

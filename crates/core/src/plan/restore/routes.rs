@@ -22,7 +22,7 @@ pub struct Routes {
 }
 
 /// Decides for every table of the target. `preexisting` are tables that were there before the set's definitions were run:
-/// nothing says that they are distributed as the set's were. `encoding` is that of the target database.
+/// they are distributed as the set's were where their keys say so. `encoding` is that of the target database.
 pub fn plan_routes(
     set: &DumpSet,
     cluster: &Cluster,
@@ -40,7 +40,7 @@ pub fn plan_routes(
     }
     let contents = cluster.primaries().iter().map(|p| p.content);
     let same_contents = !cluster.is_streams() && set.contents().into_iter().eq(contents);
-    let source: HashMap<&QualifiedName, Source> = set
+    let source: HashMap<&QualifiedName, Source<'_>> = set
         .manifest
         .iter()
         .flat_map(|manifest| &manifest.tables)
@@ -65,7 +65,11 @@ pub fn plan_routes(
     let exceptions = target.iter().filter_map(|table| {
         let was_there =
             preexisting.contains(&table.name) || table.root.as_ref().is_some_and(|r| preexisting.contains(r));
-        let route = situation.route(table, source.get(&table.name).copied(), was_there);
+        let source = source.get(&table.name);
+        // What was there may have another key since the dump, or had one before.
+        let key_is_known = !was_there
+            || source.is_some_and(|source| !table.distributed_by.is_empty() && source.key == table.distributed_by);
+        let route = situation.route(table, source.copied(), key_is_known);
         (route != default).then(|| (table.name.clone(), route))
     });
     Routes {
@@ -125,16 +129,18 @@ fn same_hash_functions(set: &DumpSet, dialect: &Dialect) -> bool {
 
 /// How a table of the set was spread.
 #[derive(Clone, Copy)]
-struct Source {
+struct Source<'a> {
     distribution: Distribution,
     legacy_hash: bool,
+    key: &'a [String],
 }
 
-impl Source {
-    fn of(facts: &TableFacts) -> Source {
+impl Source<'_> {
+    fn of(facts: &TableFacts) -> Source<'_> {
         Source {
             distribution: facts.distribution,
             legacy_hash: facts.legacy_hash,
+            key: &facts.distributed_by,
         }
     }
 }
@@ -150,7 +156,7 @@ struct Situation {
 }
 
 impl Situation {
-    fn route(&self, table: &TargetTable, source: Option<Source>, was_there: bool) -> LoadRoute {
+    fn route(&self, table: &TargetTable, source: Option<Source<'_>>, key_is_known: bool) -> LoadRoute {
         // The old functions never changed; a server that has both kinds of tables says of each which it is.
         let (source_family, same_functions) = match source.is_some_and(|source| source.legacy_hash) {
             true => (HashFamily::Legacy, true),
@@ -175,7 +181,7 @@ impl Situation {
                 _ if self.one_segment => true,
                 Distribution::Random => true,
                 Distribution::Hashed => {
-                    !was_there
+                    key_is_known
                         && same_functions
                         && source_family != HashFamily::None
                         && table.hash_family == source_family

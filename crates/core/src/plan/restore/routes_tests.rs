@@ -12,6 +12,7 @@ fn table(name: &str, distribution: Distribution, hash_family: HashFamily) -> Tar
         distribution,
         hash_family,
         key: KeyKind::Values,
+        distributed_by: Vec::new(),
         segments: None,
         maybe_only_through_master: false,
     }
@@ -27,6 +28,7 @@ fn facts(name: &str, distribution: Distribution) -> TableFacts {
         totals: TableTotals::default(),
         distribution,
         legacy_hash: false,
+        distributed_by: Vec::new(),
     }
 }
 
@@ -66,6 +68,30 @@ fn a_set_of_greenplum_5_goes_into_segments_only_where_rows_hash_as_they_did() {
     let random = || table("t", Distribution::Random, HashFamily::None);
     assert_eq!(route(&set, 3, GP6, random(), &[]), LoadRoute::Direct);
     assert_eq!(route(&set, 2, GP6, random(), &[]), LoadRoute::ThroughMaster);
+}
+
+#[test]
+fn a_table_that_was_there_is_loaded_directly_where_its_key_is_the_sets() {
+    let key = |columns: &[&str]| columns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let (a, b) = ("a integer pg_catalog.int4_ops", "b text pg_catalog.text_ops");
+    let way = |source: &[&str], there: &[&str]| {
+        let facts = TableFacts {
+            distributed_by: key(source),
+            ..facts("t", Distribution::Hashed)
+        };
+        let set = own_set(3, HashFamily::Jump, GP6, vec![facts]);
+        let table = TargetTable {
+            distributed_by: key(there),
+            ..hashed(HashFamily::Jump)
+        };
+        route(&set, 3, GP6, table, &["t"])
+    };
+    assert_eq!(way(&[a, b], &[a, b]), LoadRoute::Direct);
+    assert_eq!(way(&[a, b], &[b, a]), LoadRoute::ThroughMaster);
+    assert_eq!(way(&[a, b], &[a]), LoadRoute::ThroughMaster);
+    assert_eq!(way(&[a], &["a bigint pg_catalog.int8_ops"]), LoadRoute::ThroughMaster);
+    // Neither is known.
+    assert_eq!(way(&[], &[]), LoadRoute::ThroughMaster);
 }
 
 #[test]

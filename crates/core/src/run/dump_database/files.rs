@@ -242,11 +242,16 @@ pub(super) fn table_facts(
     relations: &[Relation],
     totals: &[TableTotals],
 ) -> Vec<TableFacts> {
+    let is_streams = context.surroundings.cluster.is_streams();
     let facts = relations.iter().zip(totals).map(|(relation, totals)| TableFacts {
         table: relation.name.clone(),
         totals: *totals,
         distribution: streams::distribution(context, relation),
-        legacy_hash: relation.legacy_hash && !context.surroundings.cluster.is_streams(),
+        legacy_hash: relation.legacy_hash && !is_streams,
+        distributed_by: match is_streams {
+            true => Vec::new(),
+            false => relation.distributed_by.clone(),
+        },
     });
     facts.collect()
 }

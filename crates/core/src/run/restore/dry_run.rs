@@ -119,6 +119,7 @@ fn routes(scene: &Scene<'_>) -> Routes {
             distribution: facts.distribution,
             hash_family: dialect.hash_family(),
             key: KeyKind::Values,
+            distributed_by: Vec::new(),
             segments: None,
             maybe_only_through_master: false,
         })

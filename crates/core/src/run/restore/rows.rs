@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::keys;
 use super::resume::{Begun, Counting, Keeping};
 use super::scene::Scene;
 use super::selection::Selection;
@@ -73,6 +74,9 @@ impl Scene<'_> {
         if self.rows_only() {
             existing = tables.iter().map(|table| table.name.clone()).collect();
         }
+        if !existing.is_empty() {
+            keys::fill_in(session, dialect, &mut tables, here).await?;
+        }
         if !self.chain.plan.is_empty() {
             tracing::info!("Running data restore");
             for line in self.chain.plan.iter().filter(|line| !line.tables.is_empty()) {
@@ -88,6 +92,7 @@ impl Scene<'_> {
         if let Some(selection) = wanted.selection {
             routes = routes.only(selection.rows());
         }
+        let by_key = keys::relied_on(&tables, &routes, &existing, here);
         let all_routes = routes.clone();
         if let Some(begun) = wanted.begun {
             self.empty_unproven(session, &tables, begun, here).await?;
@@ -134,6 +139,7 @@ impl Scene<'_> {
                 differences.extend(compare_rows(&older.set, Some(&older.tables), &routes, load));
             }
             differences.extend(self.chain.missing(&tables, &routes, load));
+            differences.extend(keys::changed(session, dialect, by_key).await?);
             if let Some(file) = load.files.values_mut().next() {
                 file.miscounted.extend(differences);
             }
