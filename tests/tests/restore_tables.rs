@@ -4,7 +4,7 @@ use std::fs;
 
 use gpdump_testkit::compare::{Snapshot, assert_same};
 use gpdump_testkit::{Cluster, ClusterSpec, Finished, Program};
-use gpdump_tests::{DEMO, assert_lines_in_order, dump, dump_files, golden, restore};
+use gpdump_tests::{DEMO, assert_lines_in_order, assert_said, dump, dump_files, golden, restore};
 
 /// Where single tables go, to be looked at without the others.
 const OTHER: &str = "picked";
@@ -515,4 +515,49 @@ fn the_newest_whole_set_of_a_database_is_found_and_a_date_asks() {
         "{}",
         end.stdout
     );
+}
+
+#[test]
+fn what_only_the_master_can_fill_in_is_loaded_through_it() {
+    let cluster = Cluster::start(ClusterSpec::segments(2));
+    cluster.sql("postgres", &format!("CREATE DATABASE {DEMO}"));
+    let tables = ["numbered", "triggered", "plain"];
+    for table in tables {
+        cluster.sql(DEMO, &format!("CREATE TABLE {table} (a int, b int DEFAULT 1)"));
+        for content in 0..2 {
+            let rows = format!("INSERT INTO {table} SELECT g FROM generate_series(1, 10) g");
+            cluster.segment_sql(content, DEMO, &rows);
+        }
+    }
+    let key = dump(&cluster, &[]);
+    cluster.sql(DEMO, "ALTER TABLE numbered ADD COLUMN id serial");
+    cluster.sql(
+        DEMO,
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TRIGGER tr BEFORE INSERT ON triggered FOR EACH ROW EXECUTE FUNCTION f()",
+    );
+    let end = Program::new("gpdbrestore", &cluster)
+        .args(["-a", "-v", "-t", &key, "--truncate"])
+        .args(
+            tables
+                .iter()
+                .flat_map(|table| ["-T".to_owned(), format!("public.{table}")]),
+        )
+        .run()
+        .expect_status(0);
+    assert_said(
+        &end,
+        "table public.numbered is loaded through the master for its column id",
+    );
+    assert_said(
+        &end,
+        "table public.triggered is loaded through the master for its trigger tr",
+    );
+    let count = |table: &str| one(&cluster, DEMO, &format!("SELECT count(*) FROM {table}"));
+    assert_eq!(tables.map(count), ["20", "20", "20"]);
+    assert!(!end.stdout.contains("table public.plain is loaded through the master"));
+    for content in 0..2 {
+        let rows = cluster.segment_sql(content, DEMO, "SELECT count(*) FROM plain");
+        assert_eq!(rows[0][0].as_deref(), Some("10"));
+    }
 }

@@ -19,6 +19,7 @@ pub mod proof;
 pub mod relations;
 pub mod rights;
 pub mod room;
+pub mod segment_load;
 mod socket;
 pub mod statistics;
 pub mod table_states;

@@ -16,6 +16,7 @@ use super::restore_segment::{Cancels, LoadTarget, LoadedTable, RestoreEvent, Res
 use super::table_ranges::{self, TableRanges, Wanted};
 use crate::db::connect::{ConnectSpec, Login, local_hosts};
 use crate::db::copy::{self, RowEncoding};
+use crate::db::segment_load;
 use crate::db::{Session, error_and_hint, error_chain};
 use crate::format::segment_data::{self, BlockReader, CopyBlock, DataEvent};
 use crate::store::files::Files;
@@ -425,7 +426,25 @@ impl Loader<'_> {
     async fn segment_takes(&mut self, block: &CopyBlock) -> Result<bool, String> {
         let doing = format!("trying to load table {}", block.table);
         let statement = self.copy_statement(block);
+        let target = self.target_table(&block.table);
+        let dialect = &self.shared.start.dialect;
         let open = self.open(Side::Segment).await?;
+        if matches!(open.rows, Some((_, RowEncoding::Switch(_)))) {
+            // Whoever copies next sets it again.
+            let back = open.session.run("SET client_encoding TO 'UTF8'", &doing).await;
+            back.map_err(|error| error_chain(&error))?;
+        }
+        let columns = block.columns.as_deref();
+        let needs = segment_load::needs_master(&open.session, dialect, &target, columns).await;
+        let needs = needs.map_err(|error| error_chain(&error))?;
+        if !needs.is_empty() {
+            let text = format!(
+                "table {target} is loaded through the master for its {}",
+                needs.join(", ")
+            );
+            self.log(LogLevel::Debug, text).await;
+            return Ok(false);
+        }
         let rows = open.rows.as_ref().map_or(&RowEncoding::AsSession, |(_, rows)| rows);
         let refused = match copy::copy_in(&open.session, rows, &statement, &doing).await {
             Ok(sink) => {
@@ -637,6 +656,10 @@ impl Loader<'_> {
         })
         .await;
         Ok(())
+    }
+
+    async fn log(&self, level: LogLevel, text: String) {
+        let _ = self.shared.events.send(Event::Log { level, text }).await;
     }
 
     async fn tell(&self, event: RestoreEvent) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::DumpSet;
 use crate::format::manifest::TableFacts;
 use crate::words::cluster::Cluster;
-use crate::words::dialect::{Dialect, HashFamily};
+use crate::words::dialect::{Dialect, HashFamily, TopologySource};
 use crate::words::job::LoadRoute;
 use crate::words::names::QualifiedName;
 use crate::words::relation::{Distribution, KeyKind, TargetTable};
@@ -49,6 +49,7 @@ pub fn plan_routes(
     let situation = Situation {
         same_contents,
         one_segment: cluster.primaries().len() == 1 && !cluster.is_streams(),
+        is_one_server: dialect.topology == TopologySource::SingleServer,
         cluster_segments: cluster.primaries().len(),
         source_family: set.hash_family(),
         same_functions: same_hash_functions(set, dialect),
@@ -69,7 +70,7 @@ pub fn plan_routes(
         // What was there may have another key since the dump, or had one before.
         let key_is_known = !was_there
             || source.is_some_and(|source| !table.distributed_by.is_empty() && source.key == table.distributed_by);
-        let route = situation.route(table, source.copied(), key_is_known);
+        let route = situation.route(table, source.copied(), was_there, key_is_known);
         (route != default).then(|| (table.name.clone(), route))
     });
     Routes {
@@ -148,6 +149,8 @@ impl Source<'_> {
 struct Situation {
     same_contents: bool,
     one_segment: bool,
+    /// The segment is the master.
+    is_one_server: bool,
     cluster_segments: usize,
     source_family: HashFamily,
     same_functions: bool,
@@ -156,7 +159,9 @@ struct Situation {
 }
 
 impl Situation {
-    fn route(&self, table: &TargetTable, source: Option<Source<'_>>, key_is_known: bool) -> LoadRoute {
+    fn route(&self, table: &TargetTable, source: Option<Source<'_>>, was_there: bool, key_is_known: bool) -> LoadRoute {
+        // It may have triggers, and columns that the set does not know; on one server both are where they belong.
+        let maybe_only_through_master = table.maybe_only_through_master || (was_there && !self.is_one_server);
         // The old functions never changed; a server that has both kinds of tables says of each which it is.
         let (source_family, same_functions) = match source.is_some_and(|source| source.legacy_hash) {
             true => (HashFamily::Legacy, true),
@@ -167,7 +172,7 @@ impl Situation {
         let is_replicated = table.distribution == Distribution::Replicated;
         if was_replicated {
             // Each file has all rows; one server takes them as they are.
-            let direct = self.same_contents && (is_replicated || self.one_segment) && !table.maybe_only_through_master;
+            let direct = self.same_contents && (is_replicated || self.one_segment) && !maybe_only_through_master;
             return if direct {
                 LoadRoute::Direct
             } else {
@@ -197,9 +202,9 @@ impl Situation {
                 // On the master's own catalog such a table lies on the master alone.
                 Distribution::Single => false,
             };
-        match (direct, table.maybe_only_through_master) {
+        match (direct, maybe_only_through_master) {
             (true, false) => LoadRoute::Direct,
-            // Rows of a random table keep their segments where the server lets them.
+            // Rows keep their segments where the server lets them.
             (true, true) => LoadRoute::DirectOrMaster,
             (false, _) => LoadRoute::ThroughMaster,
         }

@@ -86,7 +86,7 @@ fn a_table_that_was_there_is_loaded_directly_where_its_key_is_the_sets() {
         };
         route(&set, 3, GP6, table, &["t"])
     };
-    assert_eq!(way(&[a, b], &[a, b]), LoadRoute::Direct);
+    assert_eq!(way(&[a, b], &[a, b]), LoadRoute::DirectOrMaster);
     assert_eq!(way(&[a, b], &[b, a]), LoadRoute::ThroughMaster);
     assert_eq!(way(&[a, b], &[a]), LoadRoute::ThroughMaster);
     assert_eq!(way(&[a], &["a bigint pg_catalog.int8_ops"]), LoadRoute::ThroughMaster);
@@ -135,8 +135,19 @@ fn a_hashed_table_that_was_there_before_may_be_distributed_otherwise() {
     let set = original_set(1, FileNaming::New);
     assert_eq!(
         route(&set, 1, GP5, hashed(HashFamily::Legacy), &["t"]),
-        LoadRoute::Direct
+        LoadRoute::DirectOrMaster
     );
+}
+
+#[test]
+fn a_table_that_was_there_may_need_the_master_for_more_than_its_key() {
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Random)]);
+    let random = table("t", Distribution::Random, HashFamily::None);
+    assert_eq!(route(&set, 3, GP6, random, &["t"]), LoadRoute::DirectOrMaster);
+    // One file for all, or each would be loaded through the master.
+    let set = own_set(3, HashFamily::Jump, GP6, vec![facts("t", Distribution::Replicated)]);
+    let replicated = table("t", Distribution::Replicated, HashFamily::None);
+    assert_eq!(route(&set, 3, GP6, replicated, &["t"]), LoadRoute::OnceThroughMaster);
 }
 
 #[test]
