@@ -422,7 +422,7 @@ impl Loader<'_> {
         Ok(())
     }
 
-    /// Some servers say only behind the first rows that they take none: so this asks with none at all.
+    /// Whether the rows of a table may and can go straight into the segment.
     async fn segment_takes(&mut self, block: &CopyBlock) -> Result<bool, String> {
         let doing = format!("trying to load table {}", block.table);
         let statement = self.copy_statement(block);
@@ -435,16 +435,18 @@ impl Loader<'_> {
             back.map_err(|error| error_chain(&error))?;
         }
         let columns = block.columns.as_deref();
-        let needs = segment_load::needs_master(&open.session, dialect, &target, columns).await;
-        let needs = needs.map_err(|error| error_chain(&error))?;
-        if !needs.is_empty() {
-            let text = format!(
-                "table {target} is loaded through the master for its {}",
-                needs.join(", ")
-            );
+        let load = segment_load::look(&open.session, dialect, &target, columns).await;
+        let load = load.map_err(|error| error_chain(&error))?;
+        if !load.needs_master_for.is_empty() {
+            let why = load.needs_master_for.join(", ");
+            let text = format!("table {target} is loaded through the master for its {why}");
             self.log(LogLevel::Debug, text).await;
             return Ok(false);
         }
+        if !load.has_children {
+            return Ok(true);
+        }
+        // Some servers say only behind the first rows that they take none: so this asks with none at all.
         let rows = open.rows.as_ref().map_or(&RowEncoding::AsSession, |(_, rows)| rows);
         let refused = match copy::copy_in(&open.session, rows, &statement, &doing).await {
             Ok(sink) => {
