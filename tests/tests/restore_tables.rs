@@ -315,7 +315,7 @@ fn tables_go_to_another_schema_with_all_that_is_theirs() {
         cluster.segment_sql(
             content,
             DEMO,
-            "INSERT INTO cat.t (id, m) SELECT g, 'b' FROM generate_series(1, 20) g",
+            &format!("INSERT INTO cat.t (id, m) SELECT {content} * 20 + g, 'b' FROM generate_series(1, 20) g"),
         );
     }
     let key = dump(&cluster, &[]);

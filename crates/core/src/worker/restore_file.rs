@@ -1,23 +1,25 @@
 //! One data file on its way into a server.
 
+mod targets;
+mod telling;
+
 use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
-use std::sync::PoisonError;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::SinkExt;
 use tokio::sync::mpsc;
 use tokio_postgres::CopyInSink;
 
+use self::targets::{Side, Targets};
+use self::telling::{PROGRESS_EVERY, Telling};
 use super::file_reader::{self, Chunk};
 use super::protocol::{Event, LogLevel};
-use super::restore_segment::{Cancels, LoadTarget, LoadedTable, RestoreEvent, RestoreFile, RestoreStart, TableTrouble};
+use super::restore_segment::{Cancels, RestoreFile, RestoreStart, TableTrouble};
 use super::table_ranges::{self, TableRanges, Wanted};
-use crate::db::connect::{ConnectSpec, Login, local_hosts};
+use crate::db::connect::Login;
 use crate::db::copy::{self, RowEncoding};
-use crate::db::segment_load;
-use crate::db::{Session, error_and_hint, error_chain};
+use crate::db::{error_and_hint, error_chain, segment_load};
 use crate::format::segment_data::{self, BlockReader, CopyBlock, DataEvent};
 use crate::store::files::Files;
 use crate::words::job::{LoadRoute, TableTotals};
@@ -25,12 +27,6 @@ use crate::words::names::{QualifiedName, quote_ident};
 
 /// Rows of a table without columns that one message brings.
 const ROWS_PER_STATEMENT: usize = 1000;
-
-/// How often progress is told at most.
-const PROGRESS_EVERY: Duration = Duration::from_secs(1);
-
-/// Tables told to the master in one event.
-const TABLES_PER_EVENT: usize = 200;
 
 /// What the files of one host share.
 pub(super) struct Shared {
@@ -94,20 +90,14 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
     let expected_sha256 = file.sha256.clone();
     let mut loader = Loader {
         shared,
+        targets: Targets::new(shared, file.segment.clone()),
+        telling: Telling::new(shared.events.clone(), file.content),
         file,
         encoding: "UTF8".to_owned(),
-        segment: None,
-        master: None,
         current: Current::Nothing,
         unlisted: None,
         given_up: None,
-        loaded: Vec::new(),
         totals: FileTotals::default(),
-        read: Read {
-            bytes: 0,
-            rows_told: 0,
-            told: Instant::now(),
-        },
     };
     let mut reader = BlockReader::new();
     let about = |error: &dyn std::fmt::Display| format!("data file \"{path}\": {error}");
@@ -115,7 +105,7 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
     'file: loop {
         let end = match chunks.recv().await {
             Some(Ok(Chunk::Text(text))) => {
-                loader.note_progress(text.len() as u64).await;
+                loader.telling.read(text.len() as u64).await;
                 reader.push(text);
                 None
             }
@@ -173,9 +163,9 @@ pub(super) async fn load(shared: &Shared, file: RestoreFile) -> Result<FileTotal
             }
         }
     }
-    loader.tell_loaded().await;
-    loader.close(Side::Segment).await;
-    loader.close(Side::Master).await;
+    loader.telling.all_loaded().await;
+    loader.targets.close(Side::Segment).await;
+    loader.targets.close(Side::Master).await;
     Ok(loader.totals)
 }
 
@@ -220,18 +210,6 @@ async fn ranges_of(shared: &Shared, file: &RestoreFile, wanted: &Wanted) -> Opti
     None
 }
 
-struct OpenTarget {
-    session: Session,
-    /// The encoding that the session was made ready for, and how.
-    rows: Option<(String, RowEncoding)>,
-}
-
-#[derive(Clone, Copy)]
-enum Side {
-    Segment,
-    Master,
-}
-
 enum Current {
     Nothing,
     /// The head of a block was read and no row yet.
@@ -256,23 +234,14 @@ struct Loader<'a> {
     shared: &'a Shared,
     file: RestoreFile,
     encoding: String,
-    segment: Option<OpenTarget>,
-    master: Option<OpenTarget>,
+    targets: Targets<'a>,
+    telling: Telling,
     current: Current,
     /// The table whose block is passed over.
     unlisted: Option<QualifiedName>,
     /// The table whose rows are passed over since the server refused one, until it is asked for.
     given_up: Option<QualifiedName>,
-    loaded: Vec<LoadedTable>,
     totals: FileTotals,
-    read: Read,
-}
-
-/// What was read and not told yet.
-struct Read {
-    bytes: u64,
-    rows_told: u64,
-    told: Instant,
 }
 
 impl Loader<'_> {
@@ -324,7 +293,7 @@ impl Loader<'_> {
             return None;
         }
         match self.route_of(table) {
-            LoadRoute::Direct | LoadRoute::DirectOrMaster if self.file.segment.is_some() => Some(Side::Segment),
+            LoadRoute::Direct | LoadRoute::DirectOrMaster if self.targets.has_segment() => Some(Side::Segment),
             LoadRoute::Direct | LoadRoute::DirectOrMaster | LoadRoute::ThroughMaster => Some(Side::Master),
             LoadRoute::OnceThroughMaster => self.file.loads_copies.then_some(Side::Master),
             LoadRoute::Skip => None,
@@ -370,11 +339,7 @@ impl Loader<'_> {
             errors,
         } = &mut self.current
         {
-            let open = match side {
-                Side::Segment => self.segment.as_ref(),
-                Side::Master => self.master.as_ref(),
-            };
-            let open = open.ok_or_else(|| format!("no session for table {table}"))?;
+            let open = self.targets.get(*side, table)?;
             if open.session.errors_told() != *errors {
                 return self.give_up_table().await;
             }
@@ -383,7 +348,7 @@ impl Loader<'_> {
             if sent.map_err(|error| error_and_hint(&error))?.is_err() {
                 // The driver only says "closed" here; what the server said comes with the end of the COPY, if it lives.
                 let (table, side) = (table.clone(), *side);
-                return Err(self.broken(&table, side));
+                return Err(self.broken(side, &table));
             }
         }
         Ok(())
@@ -404,7 +369,7 @@ impl Loader<'_> {
     async fn columnless_rows(&mut self, table: QualifiedName, side: Side, rows: usize) -> Result<(), String> {
         let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
         let target = self.target_table(&table);
-        let open = self.open(side).await?;
+        let open = self.targets.open(side).await?;
         let mut left = rows;
         while left > 0 {
             let now = left.min(ROWS_PER_STATEMENT);
@@ -428,7 +393,7 @@ impl Loader<'_> {
         let statement = self.copy_statement(block);
         let target = self.target_table(&block.table);
         let dialect = &self.shared.start.dialect;
-        let open = self.open(Side::Segment).await?;
+        let open = self.targets.open(Side::Segment).await?;
         if matches!(open.rows, Some((_, RowEncoding::Switch(_)))) {
             // Whoever copies next sets it again.
             let back = open.session.run("SET client_encoding TO 'UTF8'", &doing).await;
@@ -440,7 +405,7 @@ impl Loader<'_> {
         if !load.needs_master_for.is_empty() {
             let why = load.needs_master_for.join(", ");
             let text = format!("table {target} is loaded through the master for its {why}");
-            self.log(LogLevel::Debug, text).await;
+            self.telling.debug(text).await;
             return Ok(false);
         }
         if !load.has_children {
@@ -451,7 +416,8 @@ impl Loader<'_> {
         let refused = match copy::copy_in(&open.session, rows, &statement, &doing).await {
             Ok(sink) => {
                 let mut sink = Box::pin(sink);
-                let finished = sink.as_mut().finish().await;
+                let finished = open.session.watch(&doing, sink.as_mut().finish()).await;
+                let finished = finished.map_err(|error| error_and_hint(&error))?;
                 finished.err().map(|error| open.session.error(error, &doing))
             }
             Err(error) => Some(error),
@@ -459,7 +425,7 @@ impl Loader<'_> {
         let Some(error) = refused else {
             return Ok(true);
         };
-        self.close(Side::Segment).await;
+        self.targets.close(Side::Segment).await;
         // feature_not_supported; whatever else it is, the rows will meet it again.
         Ok(error.code() != Some("0A000"))
     }
@@ -473,7 +439,7 @@ impl Loader<'_> {
         let encoding = self.encoding.clone();
         let with_oids_gone = block.with_oids && self.shared.start.dialect.pg_version.0 >= 120_000;
         let statement = self.copy_statement(&block);
-        let open = self.open(side).await?;
+        let open = self.targets.open(side).await?;
         if with_oids_gone {
             let message = format!("{doing}: its rows begin with object ids, which this server does not have");
             return self.refused(block.table, message).await;
@@ -496,7 +462,7 @@ impl Loader<'_> {
                 Ok(())
             }
             Err(error) if error.code().is_some() => {
-                self.close(side).await;
+                self.targets.close(side).await;
                 self.refused(block.table, error_chain(&error)).await
             }
             Err(error) => Err(error_chain(&error)),
@@ -511,24 +477,17 @@ impl Loader<'_> {
                 table, mut sink, side, ..
             } => {
                 let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
-                let mut loaded = std::mem::take(&mut self.loaded);
+                let open = self.targets.get(side, &table)?;
                 let finished = {
-                    let Some(open) = self.target(side) else {
-                        return Err(format!("no session for table {table}"));
-                    };
                     let mut finishing = std::pin::pin!(open.session.watch(&doing, sink.as_mut().finish()));
                     match tokio::time::timeout(PROGRESS_EVERY, finishing.as_mut()).await {
                         Ok(finished) => finished,
                         Err(_) => {
                             // This may take long: what is in is told before it.
-                            self.tell_tables(std::mem::take(&mut loaded)).await;
+                            self.telling.all_loaded().await;
                             finishing.await
                         }
                     }
-                };
-                self.loaded = loaded;
-                let Some(open) = self.target(side) else {
-                    return Err(format!("no session for table {table}"));
                 };
                 match finished.map_err(|error| error_and_hint(&error))? {
                     Ok(rows) if rows == totals.rows => self.count(table, totals).await,
@@ -539,7 +498,8 @@ impl Loader<'_> {
                             open.session.whom(),
                             totals.rows
                         );
-                        self.table_failed(table, TableTrouble::RowCount, message).await
+                        self.telling.failed(table, TableTrouble::RowCount, message).await;
+                        Ok(())
                     }
                     Err(error) => self.copy_failed(table, side, error, &doing).await,
                 }
@@ -557,9 +517,7 @@ impl Loader<'_> {
             return Ok(());
         };
         let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
-        let Some(open) = self.target(side) else {
-            return Err(format!("no session for table {table}"));
-        };
+        let open = self.targets.get(side, &table)?;
         let finished = open.session.watch(&doing, sink.as_mut().finish()).await;
         match finished.map_err(|error| error_and_hint(&error))? {
             Err(error) => {
@@ -581,19 +539,17 @@ impl Loader<'_> {
         error: tokio_postgres::Error,
         doing: &str,
     ) -> Result<(), String> {
-        let Some(open) = self.target(side) else {
-            return Err(format!("no session for table {table}"));
-        };
+        let open = self.targets.get(side, &table)?;
         // The driver lets go of the answer when the connection ends with it.
         if error.is_closed() {
-            return Err(self.broken(&table, side));
+            return Err(self.broken(side, &table));
         }
         let error = open.session.error(error, doing);
         // The server says "the rest of this session is over" with FATAL errors: the session closes.
         if error.code().is_none() || !open.session.is_open() {
             return Err(error_chain(&error));
         }
-        self.close(side).await;
+        self.targets.close(side).await;
         self.refused(table, error_chain(&error)).await
     }
 
@@ -601,150 +557,18 @@ impl Loader<'_> {
         self.totals.tables += 1;
         self.totals.rows += totals.rows;
         self.totals.bytes += totals.bytes;
-        self.loaded.push(LoadedTable {
-            table,
-            rows: totals.rows,
-        });
-        if self.loaded.len() >= TABLES_PER_EVENT {
-            self.tell_loaded().await;
-        }
+        self.telling.loaded(table, totals.rows).await;
         Ok(())
-    }
-
-    async fn note_progress(&mut self, bytes: u64) {
-        self.read.bytes += bytes;
-        if self.read.told.elapsed() >= PROGRESS_EVERY {
-            let event = RestoreEvent::Progress {
-                content: self.file.content,
-                rows: self.totals.rows - self.read.rows_told,
-                bytes: std::mem::take(&mut self.read.bytes),
-            };
-            self.read.rows_told = self.totals.rows;
-            self.read.told = Instant::now();
-            self.tell(event).await;
-            // Soon: what the master knows to be loaded is not loaded again when the restore is gone on with.
-            self.tell_loaded().await;
-        }
-    }
-
-    async fn tell_loaded(&mut self) {
-        let tables = std::mem::take(&mut self.loaded);
-        self.tell_tables(tables).await;
-    }
-
-    async fn tell_tables(&self, tables: Vec<LoadedTable>) {
-        if !tables.is_empty() {
-            let content = self.file.content;
-            self.tell(RestoreEvent::Loaded { content, tables }).await;
-        }
     }
 
     async fn refused(&mut self, table: QualifiedName, message: String) -> Result<(), String> {
-        self.table_failed(table, TableTrouble::Refused, message).await
-    }
-
-    async fn table_failed(
-        &mut self,
-        table: QualifiedName,
-        trouble: TableTrouble,
-        message: String,
-    ) -> Result<(), String> {
-        let content = self.file.content;
-        self.tell(RestoreEvent::TableFailed {
-            content,
-            table,
-            trouble,
-            message,
-        })
-        .await;
+        self.telling.failed(table, TableTrouble::Refused, message).await;
         Ok(())
     }
 
-    async fn log(&self, level: LogLevel, text: String) {
-        let _ = self.shared.events.send(Event::Log { level, text }).await;
+    fn broken(&self, side: Side, table: &QualifiedName) -> String {
+        self.targets.broken(side, table, &self.file.path)
     }
-
-    async fn tell(&self, event: RestoreEvent) {
-        let _ = self.shared.events.send(Event::Restore(event)).await;
-    }
-
-    fn target(&self, side: Side) -> Option<&OpenTarget> {
-        match side {
-            Side::Segment => self.segment.as_ref(),
-            Side::Master => self.master.as_ref(),
-        }
-    }
-
-    fn broken(&self, table: &QualifiedName, side: Side) -> String {
-        let session = self.target(side).map(|open| &open.session);
-        let whom = session.map_or("the server", Session::whom);
-        let why = match session.and_then(Session::last_error_told) {
-            Some(error) => format!("its last word was: {error}"),
-            None => "the server's log tells why".to_owned(),
-        };
-        format!(
-            "the connection to {whom} broke while loading table {table} from \"{}\"; {why}",
-            self.file.path.display()
-        )
-    }
-
-    /// After each COPY that failed: the driver sends one Sync with the statement and one behind the rows, and a server
-    /// that gives up before it has read the first answers both, so that all later answers would be out of step.
-    async fn close(&mut self, side: Side) {
-        let open = match side {
-            Side::Segment => self.segment.take(),
-            Side::Master => self.master.take(),
-        };
-        if let Some(open) = open {
-            open.session.close().await;
-        }
-    }
-
-    async fn open(&mut self, side: Side) -> Result<&mut OpenTarget, String> {
-        let (slot, target) = match side {
-            Side::Segment => (&mut self.segment, self.file.segment.as_ref()),
-            Side::Master => (&mut self.master, Some(&self.shared.start.master)),
-        };
-        if slot.is_none() {
-            let target = target.ok_or("no segment is known for this file")?;
-            let session = open_session(self.shared, target).await?;
-            self.shared
-                .cancels
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(session.canceller());
-            *slot = Some(OpenTarget { session, rows: None });
-        }
-        slot.as_mut().ok_or_else(|| "the session was just opened".to_owned())
-    }
-}
-
-async fn open_session(shared: &Shared, target: &LoadTarget) -> Result<Session, String> {
-    let instance = &target.instance;
-    let hosts = if target.local {
-        local_hosts(&instance.data_dir, &instance.address.0, instance.port)
-    } else {
-        vec![instance.address.0.clone()]
-    };
-    let dialect = &shared.start.dialect;
-    let spec = ConnectSpec {
-        hosts,
-        port: instance.port,
-        database: shared.start.login.database.clone(),
-        login: shared.login.clone(),
-        utility_setting: dialect.utility_setting.clone().filter(|_| target.utility),
-        application_name: "gpdbrestore".to_owned(),
-        whom: instance.to_string(),
-        beneath: None,
-    };
-    let session = Session::open(&spec).await.map_err(|error| error_and_hint(&error))?;
-    for setting in dialect.dump_session_settings() {
-        session
-            .run(&setting, "preparing the session")
-            .await
-            .map_err(|error| error_chain(&error))?;
-    }
-    Ok(session)
 }
 
 /// Our own statement: the file's may rely on a search path, and its text is in the file's encoding.
