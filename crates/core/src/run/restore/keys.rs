@@ -10,7 +10,7 @@ use crate::words::dialect::Dialect;
 use crate::words::job::LoadRoute;
 use crate::words::names::QualifiedName;
 use crate::words::refusal::Refusal;
-use crate::words::relation::{Distribution, TargetTable};
+use crate::words::relation::TargetTable;
 
 /// The keys of all tables. `here` says how a table of the set is called in the database.
 pub(super) async fn fill_in(
@@ -44,7 +44,8 @@ pub(super) fn relied_on(
     };
     tables
         .iter()
-        .filter(|table| table.distribution == Distribution::Hashed && was_there(table) && is_direct(table))
+        // Where there is one segment a key may be unknown, and does not matter.
+        .filter(|table| !table.distributed_by.is_empty() && was_there(table) && is_direct(table))
         .map(|table| (here(&table.name), table.distributed_by.clone()))
         .collect()
 }
@@ -74,4 +75,44 @@ pub(super) async fn changed(
 async fn read(session: &Session, dialect: &Dialect) -> Result<HashMap<QualifiedName, Vec<String>>, Refusal> {
     let keys = read_keys(session, dialect).await.map_err(|error| refusal_of(&error))?;
     Ok(keys.into_iter().map(|key| (key.table, key.columns)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::dialect::HashFamily;
+    use crate::words::relation::{Distribution, KeyKind};
+
+    #[test]
+    fn keys_are_relied_on_where_they_are_known_and_rows_go_straight() {
+        let name = |name: &str| QualifiedName::new("s", name);
+        let table = |of: &str, root: Option<&str>, key: &[&str]| TargetTable {
+            name: name(of),
+            root: root.map(name),
+            distribution: Distribution::Hashed,
+            hash_family: HashFamily::Jump,
+            key: KeyKind::Values,
+            distributed_by: key.iter().map(ToString::to_string).collect(),
+            segments: None,
+            maybe_only_through_master: false,
+        };
+        let tables = [
+            table("there", None, &["a integer"]),
+            table("leaf", Some("there"), &["a integer"]),
+            table("new", None, &["a integer"]),
+            table("unknown", None, &[]),
+            table("through_master", None, &["a integer"]),
+        ];
+        let routes = Routes {
+            default: LoadRoute::DirectOrMaster,
+            exceptions: vec![(name("through_master"), LoadRoute::ThroughMaster)],
+        };
+        let existing = ["there", "unknown", "through_master"].map(name).into();
+        let here = |table: &QualifiedName| QualifiedName::new("elsewhere", &table.name);
+        let found: Vec<String> = relied_on(&tables, &routes, &existing, here)
+            .into_iter()
+            .map(|(table, key)| format!("{table} {}", key.join(", ")))
+            .collect();
+        assert_eq!(found, ["elsewhere.there a integer", "elsewhere.leaf a integer"]);
+    }
 }
