@@ -257,6 +257,14 @@ fn a_refused_row_ends_a_table_before_its_rows_end() {
     let program = Program::new("gpdbrestore", &cluster)
         .args(["-a", "-t", &key, "-T", "public.endless"])
         .spawn();
+    // The master knows nothing of rows that go straight into a segment: there a session keeps the table as it is.
+    let keeps = "SELECT 1 FROM pg_locks WHERE relation = 'endless'::regclass AND mode = 'RowExclusiveLock' AND granted";
+    within(Duration::from_secs(20), "the table is kept", || {
+        !cluster
+            .try_sql_behind(cluster.master(), DEMO, keeps)
+            .unwrap()
+            .is_empty()
+    });
     let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'COPY%endless%FROM STDIN%' AND \
                 application_name = 'gpdbrestore' AND pid <> pg_backend_pid()";
     within(Duration::from_secs(20), "the segment takes rows", || {

@@ -12,11 +12,13 @@ use crate::words::names::QualifiedName;
 /// Names in one LOCK statement.
 const NAMES_PER_STATEMENT: usize = 500;
 
-/// The lock modes that a dump takes.
+/// The lock modes that are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockMode {
     /// Nobody may drop or alter the table; reading and writing go on.
     AccessShare,
+    /// The same, and as whoever writes into it has it: nobody may make an index, either.
+    RowExclusive,
     /// Nobody may write either.
     Share,
     /// Nobody but readers.
@@ -27,6 +29,7 @@ impl LockMode {
     fn sql(self) -> &'static str {
         match self {
             LockMode::AccessShare => "ACCESS SHARE",
+            LockMode::RowExclusive => "ROW EXCLUSIVE",
             LockMode::Share => "SHARE",
             LockMode::Exclusive => "EXCLUSIVE",
         }

@@ -3,7 +3,7 @@
 //! Straight into the segment of the same number is the fast way, and right only where a row belongs to the segment that
 //! it was dumped from. Everything else goes through the master, which is always right.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::DumpSet;
 use crate::format::manifest::TableFacts;
@@ -102,6 +102,13 @@ impl Routes {
     pub fn wants(&self, table: &QualifiedName) -> bool {
         let found = self.exceptions.iter().find(|(name, _)| name == table);
         found.map_or(self.default, |(_, route)| *route) != LoadRoute::Skip
+    }
+
+    /// Sends the rows of these tables through the master.
+    pub fn send_through_master(&mut self, tables: &HashSet<QualifiedName>) {
+        self.exceptions.retain(|(name, _)| !tables.contains(name));
+        let through = tables.iter().map(|table| (table.clone(), LoadRoute::ThroughMaster));
+        self.exceptions.extend(through);
     }
 
     /// The routes for some tables of the set alone; everything else in its files is passed over.

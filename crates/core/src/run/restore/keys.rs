@@ -1,9 +1,11 @@
 //! By which columns tables that were there are distributed: where they are the set's, rows go straight into the segments.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::db::Session;
+use super::scene::Scene;
 use crate::db::distribution::read_keys;
+use crate::db::locks::{LockMode, lock_tables};
+use crate::db::{Session, error_chain};
 use crate::plan::restore::routes::Routes;
 use crate::run::refusal_of;
 use crate::words::dialect::Dialect;
@@ -26,50 +28,107 @@ pub(super) async fn fill_in(
     Ok(())
 }
 
-/// Tables that were there, whose rows go straight into the segments for their keys alone, as they are called in the database.
-pub(super) fn relied_on(
+/// A session of the master that keeps tables as they are.
+pub(super) struct Held(Option<Session>);
+
+impl Held {
+    /// Lets others alter them again. A sentence where they were not kept all the time.
+    pub(super) async fn release(self) -> Option<String> {
+        let session = self.0?;
+        let ended = session.run("COMMIT", "keeping tables as they are").await;
+        session.close().await;
+        let error = ended.err()?;
+        Some(format!(
+            "{}: a table that was altered since may have lost rows; empty the tables and restore them again",
+            error_chain(&error)
+        ))
+    }
+}
+
+/// Keeps tables that were there from being altered while rows go straight into the segments, where the master would know
+/// nothing of it: a statement that rewrites a table takes its snapshot before it waits for the segments, and the rows that came
+/// meanwhile would be gone. Those that cannot be kept, or have another key by now, go through the master.
+pub(super) async fn hold(
+    scene: &Scene<'_>,
+    session: &Session,
     tables: &[TargetTable],
-    routes: &Routes,
     existing: &BTreeSet<QualifiedName>,
     here: impl Fn(&QualifiedName) -> QualifiedName,
-) -> Vec<(QualifiedName, Vec<String>)> {
+    routes: &mut Routes,
+) -> Result<Held, Refusal> {
+    let direct = straight_into(tables, routes, existing);
+    if direct.is_empty() || scene.around.cluster.is_single_server() {
+        return Ok(Held(None));
+    }
+    let dialect = &scene.around.dialect;
+    // A partition is altered with its root.
+    let roots: HashSet<&QualifiedName> = direct.iter().filter_map(|table| table.root.as_ref()).collect();
+    let roots = tables.iter().filter(|table| roots.contains(&table.name));
+    let names: BTreeSet<QualifiedName> = (direct.iter().copied().chain(roots))
+        .map(|table| here(&table.name))
+        .collect();
+    let names: Vec<QualifiedName> = names.into_iter().collect();
+    let all = || direct.iter().map(|table| table.name.clone()).collect();
+    // Locks of a session that stays on the master are not sent to all segments; where there is no such session they may be.
+    let holder = match dialect.utility_setting {
+        Some(_) => {
+            (scene.address.open_alone(&scene.database, dialect).await).inspect(|session| scene.stops.add(session))
+        }
+        None => Some(scene.open(&scene.database).await?),
+    };
+    let Some(holder) = holder else {
+        routes.send_through_master(&all());
+        return Ok(Held(None));
+    };
+    let locked = async {
+        for setting in dialect.dump_session_settings() {
+            holder.run(&setting, "preparing the session").await?;
+        }
+        holder.run("BEGIN", "keeping tables as they are").await?;
+        lock_tables(&holder, dialect, &names, LockMode::RowExclusive).await
+    };
+    match locked.await {
+        Ok(()) => {}
+        Err(error) if error.is_out_of_locks() => {
+            tracing::debug!(
+                "{}; the rows of these tables go through the master",
+                error_chain(&error)
+            );
+            routes.send_through_master(&all());
+            return Ok(Held(None));
+        }
+        Err(error) => return Err(refusal_of(&error)),
+    }
+    let keys = read(session, dialect).await?;
+    let is_changed = |table: &&&TargetTable| {
+        let key = keys.get(&here(&table.name));
+        !table.distributed_by.is_empty() && key != Some(&table.distributed_by)
+    };
+    let changed = direct
+        .iter()
+        .filter(is_changed)
+        .map(|table| table.name.clone())
+        .collect();
+    routes.send_through_master(&changed);
+    Ok(Held(Some(holder)))
+}
+
+/// Tables that were there, whose rows go straight into the segments.
+fn straight_into<'a>(
+    tables: &'a [TargetTable],
+    routes: &Routes,
+    existing: &BTreeSet<QualifiedName>,
+) -> Vec<&'a TargetTable> {
     let ways: HashMap<&QualifiedName, LoadRoute> =
         routes.exceptions.iter().map(|(name, route)| (name, *route)).collect();
-    let is_direct = |table: &TargetTable| {
+    let is_direct = |table: &&TargetTable| {
         let way = ways.get(&table.name).copied().unwrap_or(routes.default);
         matches!(way, LoadRoute::Direct | LoadRoute::DirectOrMaster)
     };
-    let was_there = |table: &TargetTable| {
+    let was_there = |table: &&TargetTable| {
         existing.contains(&table.name) || table.root.as_ref().is_some_and(|root| existing.contains(root))
     };
-    tables
-        .iter()
-        // Where there is one segment a key may be unknown, and does not matter.
-        .filter(|table| !table.distributed_by.is_empty() && was_there(table) && is_direct(table))
-        .map(|table| (here(&table.name), table.distributed_by.clone()))
-        .collect()
-}
-
-/// Those that have another key now, a sentence each: nothing keeps others from changing it while rows are loaded.
-pub(super) async fn changed(
-    session: &Session,
-    dialect: &Dialect,
-    relied_on: Vec<(QualifiedName, Vec<String>)>,
-) -> Result<Vec<String>, Refusal> {
-    if relied_on.is_empty() {
-        return Ok(Vec::new());
-    }
-    let keys = read(session, dialect).await?;
-    let changed = relied_on
-        .into_iter()
-        .filter(|(table, key)| keys.get(table) != Some(key));
-    let sentence = |(table, _)| {
-        format!(
-            "table {table} was given another distribution key while its rows were loaded, so that they may lie on wrong \
-             segments: empty it and restore it again"
-        )
-    };
-    Ok(changed.map(sentence).collect())
+    tables.iter().filter(was_there).filter(is_direct).collect()
 }
 
 async fn read(session: &Session, dialect: &Dialect) -> Result<HashMap<QualifiedName, Vec<String>>, Refusal> {
@@ -84,7 +143,7 @@ mod tests {
     use crate::words::relation::{Distribution, KeyKind};
 
     #[test]
-    fn keys_are_relied_on_where_they_are_known_and_rows_go_straight() {
+    fn those_that_were_there_and_go_straight_into_the_segments_are_kept() {
         let name = |name: &str| QualifiedName::new("s", name);
         let table = |of: &str, root: Option<&str>, key: &[&str]| TargetTable {
             name: name(of),
@@ -108,11 +167,10 @@ mod tests {
             exceptions: vec![(name("through_master"), LoadRoute::ThroughMaster)],
         };
         let existing = ["there", "unknown", "through_master"].map(name).into();
-        let here = |table: &QualifiedName| QualifiedName::new("elsewhere", &table.name);
-        let found: Vec<String> = relied_on(&tables, &routes, &existing, here)
+        let found: Vec<String> = straight_into(&tables, &routes, &existing)
             .into_iter()
-            .map(|(table, key)| format!("{table} {}", key.join(", ")))
+            .map(|table| table.name.to_string())
             .collect();
-        assert_eq!(found, ["elsewhere.there a integer", "elsewhere.leaf a integer"]);
+        assert_eq!(found, ["s.there", "s.leaf", "s.unknown"]);
     }
 }

@@ -92,10 +92,12 @@ impl Scene<'_> {
         if let Some(selection) = wanted.selection {
             routes = routes.only(selection.rows());
         }
-        let by_key = keys::relied_on(&tables, &routes, &existing, here);
-        let all_routes = routes.clone();
         if let Some(begun) = wanted.begun {
             self.empty_unproven(session, &tables, begun, here).await?;
+        }
+        let held = keys::hold(self, session, &tables, &existing, here, &mut routes).await?;
+        let all_routes = routes.clone();
+        if let Some(begun) = wanted.begun {
             routes = routes.only(begun.left());
         }
         tracing::debug!("{} data files; {}", files.len(), routes.in_words());
@@ -123,6 +125,7 @@ impl Scene<'_> {
             .load(jobs, self.request.stop_on_error, self.board, &mut on_loaded)
             .await;
         self.load_external(session, &routes, wanted.selection, load).await?;
+        let not_kept = held.release().await;
         if load.all_read() {
             counting.all_read(load);
         }
@@ -139,7 +142,7 @@ impl Scene<'_> {
                 differences.extend(compare_rows(&older.set, Some(&older.tables), &routes, load));
             }
             differences.extend(self.chain.missing(&tables, &routes, load));
-            differences.extend(keys::changed(session, dialect, by_key).await?);
+            differences.extend(not_kept);
             if let Some(file) = load.files.values_mut().next() {
                 file.miscounted.extend(differences);
             }
