@@ -320,9 +320,15 @@ fn how_far_a_restore_is_can_be_seen_on_a_terminal_and_nowhere_else() {
     let key = run("gpcrondump", &cluster, "-a -b -H -x one")
         .expect_status(0)
         .timestamp_key();
-    // The restore lasts as long as somebody has the table of a segment.
+    // The restore lasts as long as somebody holds up the rows of a segment.
+    cluster.sql(
+        "one",
+        "CREATE FUNCTION public.gate() RETURNS boolean LANGUAGE plpgsql AS \
+         'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN true; END'; \
+         ALTER TABLE public.t ADD CHECK (public.gate())",
+    );
     let holder = cluster.segment(0).session("one");
-    holder.sql("BEGIN; LOCK public.t");
+    holder.sql("BEGIN; SELECT pg_advisory_xact_lock(1)");
     let line = format!("-a -t {key} -T public.t");
     let (mut child, mut screen) = on_terminal("gpdbrestore", &cluster, &line, "xterm");
     let mut shown = read_until(&mut screen, "1 of 2 segments");
