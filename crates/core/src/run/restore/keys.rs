@@ -1,4 +1,5 @@
-//! By which columns tables that were there are distributed: where they are the set's, rows go straight into the segments.
+//! Tables that were there: where their distribution keys are the set's, rows go straight into the segments, and the tables are
+//! kept as they are meanwhile.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
