@@ -1,5 +1,7 @@
 //! Tables as the catalog of the master shows them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::dialect::HashFamily;
@@ -125,6 +127,13 @@ pub struct TargetTable {
     pub segments: Option<usize>,
     /// It has children, and the server may refuse to load such a table on a segment alone.
     pub maybe_only_through_master: bool,
+}
+
+impl TargetTable {
+    /// It is one of these tables, or a partition of one.
+    pub fn is_among(&self, tables: &BTreeSet<QualifiedName>) -> bool {
+        tables.contains(&self.name) || self.root.as_ref().is_some_and(|root| tables.contains(root))
+    }
 }
 
 /// What a relation is, as far as a filter can tell relations apart.

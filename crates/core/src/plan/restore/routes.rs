@@ -64,8 +64,7 @@ pub fn plan_routes(
         LoadRoute::ThroughMaster
     };
     let exceptions = target.iter().filter_map(|table| {
-        let was_there =
-            preexisting.contains(&table.name) || table.root.as_ref().is_some_and(|r| preexisting.contains(r));
+        let was_there = table.is_among(preexisting);
         let source = source.get(&table.name);
         // What was there may have another key since the dump, or had one before.
         let key_is_known = !was_there
@@ -102,6 +101,13 @@ impl Routes {
     pub fn wants(&self, table: &QualifiedName) -> bool {
         let found = self.exceptions.iter().find(|(name, _)| name == table);
         found.map_or(self.default, |(_, route)| *route) != LoadRoute::Skip
+    }
+
+    /// The route of each table, for many of them.
+    pub fn by_table(&self) -> impl Fn(&QualifiedName) -> LoadRoute {
+        let known: HashMap<&QualifiedName, LoadRoute> =
+            self.exceptions.iter().map(|(name, route)| (name, *route)).collect();
+        move |table| known.get(table).copied().unwrap_or(self.default)
     }
 
     /// Sends the rows of these tables through the master.

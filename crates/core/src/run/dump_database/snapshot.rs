@@ -335,6 +335,8 @@ fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
                 &a.insert,
                 &a.condition,
                 a.distribution,
+                a.legacy_hash,
+                &a.distributed_by,
                 a.root,
             ) == (
                 b.oid,
@@ -343,6 +345,8 @@ fn same_tables(before: &[Relation], after: &[Relation]) -> bool {
                 &b.insert,
                 &b.condition,
                 b.distribution,
+                b.legacy_hash,
+                &b.distributed_by,
                 b.root,
             )
         })
@@ -358,5 +362,35 @@ fn tell_about_cut(consistency: &Consistency) {
         for line in &consistency.in_the_way {
             warn!("In the way: {line}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::words::relation::{Distribution, InsertShape, StorageKind};
+
+    #[test]
+    fn a_table_with_another_distribution_key_is_another_table() {
+        let table = |key: &str, legacy_hash: bool| Relation {
+            oid: Oid(1),
+            name: QualifiedName::new("s", "t"),
+            owner: "o".into(),
+            storage: StorageKind::Heap,
+            distribution: Distribution::Hashed,
+            legacy_hash,
+            distributed_by: vec![key.to_owned()],
+            columns: vec!["a".into(), "b".into()],
+            root: None,
+            condition: None,
+            insert: InsertShape::default(),
+            has_oids: false,
+            estimated_bytes: 0,
+        };
+        let before = [table("a integer", false)];
+        assert!(same_tables(&before, &before));
+        assert!(!same_tables(&before, &[table("b integer", false)]));
+        assert!(!same_tables(&before, &[table("a integer", true)]));
+        assert!(!same_tables(&before, &[]));
     }
 }

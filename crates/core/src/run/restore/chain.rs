@@ -176,12 +176,11 @@ impl Chain {
         for older in &self.older {
             let of_set: HashSet<&str> = older.tables.iter().map(String::as_str).collect();
             let theirs = plan_routes(&older.set, cluster, dialect, tables, encoding, existing);
-            let exceptions: HashMap<&QualifiedName, LoadRoute> =
-                theirs.exceptions.iter().map(|(name, route)| (name, *route)).collect();
+            let way = theirs.by_table();
             let is_theirs = |name: &QualifiedName| of_set.contains(name.to_string().as_str());
             routes.exceptions.retain(|(name, _)| !is_theirs(name));
             for table in tables.iter().filter(|table| is_theirs(&table.name)) {
-                let route = exceptions.get(&table.name).copied().unwrap_or(theirs.default);
+                let route = way(&table.name);
                 if route != routes.default {
                     routes.exceptions.push((table.name.clone(), route));
                 }
@@ -192,9 +191,8 @@ impl Chain {
 
     /// Tables of the target that a set of the chain should have held, and that no data file had: a sentence each.
     pub(super) fn missing(&self, tables: &[TargetTable], routes: &Routes, load: &LoadOutcome) -> Vec<String> {
-        let known: HashMap<&QualifiedName, LoadRoute> =
-            routes.exceptions.iter().map(|(name, route)| (name, *route)).collect();
-        let is_skipped = |name: &QualifiedName| known.get(name).copied().unwrap_or(routes.default) == LoadRoute::Skip;
+        let way = routes.by_table();
+        let is_skipped = |name: &QualifiedName| way(name) == LoadRoute::Skip;
         let mut source: HashMap<&str, TimestampKey> = HashMap::new();
         for line in &self.plan {
             source.extend(line.tables.iter().map(|table| (table.as_str(), line.key)));

@@ -120,16 +120,13 @@ fn straight_into<'a>(
     routes: &Routes,
     existing: &BTreeSet<QualifiedName>,
 ) -> Vec<&'a TargetTable> {
-    let ways: HashMap<&QualifiedName, LoadRoute> =
-        routes.exceptions.iter().map(|(name, route)| (name, *route)).collect();
-    let is_direct = |table: &&TargetTable| {
-        let way = ways.get(&table.name).copied().unwrap_or(routes.default);
-        matches!(way, LoadRoute::Direct | LoadRoute::DirectOrMaster)
-    };
-    let was_there = |table: &&TargetTable| {
-        existing.contains(&table.name) || table.root.as_ref().is_some_and(|root| existing.contains(root))
-    };
-    tables.iter().filter(was_there).filter(is_direct).collect()
+    let way = routes.by_table();
+    let is_direct = |table: &&TargetTable| matches!(way(&table.name), LoadRoute::Direct | LoadRoute::DirectOrMaster);
+    tables
+        .iter()
+        .filter(|table| table.is_among(existing))
+        .filter(is_direct)
+        .collect()
 }
 
 async fn read(session: &Session, dialect: &Dialect) -> Result<HashMap<QualifiedName, Vec<String>>, Refusal> {
