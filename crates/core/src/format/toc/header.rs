@@ -22,6 +22,10 @@ pub(super) struct Header<'a> {
     pub tablespace: Option<&'a [u8]>,
 }
 
+/// So many marks of a kind are looked at in one line. Names of 63 bytes hold seven of them at most, so this is more
+/// than any server writes; without it a line made for it costs time and memory by the square of its length.
+const MOST_MARKS: usize = 32;
+
 /// True for a line that could be such a header; cheap.
 pub(super) fn looks_like_header(line: &[u8]) -> bool {
     line.starts_with(b"-- Name: ") || line.starts_with(b"-- Data for Name: ")
@@ -40,35 +44,33 @@ pub(super) fn readings(line: &[u8]) -> Vec<Header<'_>> {
     let mut found = Vec::new();
     // Names with a semicolon are rarer than anything; where both are odd the name of the object is the odder one: the
     // rightmost mark is tried first.
-    for type_at in positions(rest, b"; Type: ").into_iter().rev() {
+    for type_at in memmem::rfind_iter(rest, b"; Type: ").take(MOST_MARKS) {
         let after_type = &rest[type_at + 8..];
-        for schema_at in positions(after_type, b"; Schema: ") {
-            let Some(kind) = kind(&after_type[..schema_at]) else {
-                continue;
+        // A kind holds no semicolon, so it ends at the first mark or is none.
+        let Some(schema_at) = memmem::find(after_type, b"; Schema: ") else {
+            continue;
+        };
+        let Some(kind) = kind(&after_type[..schema_at]) else {
+            continue;
+        };
+        let after_schema = &after_type[schema_at + 10..];
+        for owner_at in memmem::find_iter(after_schema, b"; Owner: ").take(MOST_MARKS) {
+            let mut reading = Header {
+                is_data,
+                name: &rest[..type_at],
+                kind: kind.clone(),
+                schema: &after_schema[..owner_at],
+                owner: &after_schema[owner_at + 9..],
+                tablespace: None,
             };
-            let after_schema = &after_type[schema_at + 10..];
-            for owner_at in positions(after_schema, b"; Owner: ") {
-                let mut reading = Header {
-                    is_data,
-                    name: &rest[..type_at],
-                    kind: kind.clone(),
-                    schema: &after_schema[..owner_at],
-                    owner: &after_schema[owner_at + 9..],
-                    tablespace: None,
-                };
-                if let Some(at) = memmem::rfind(reading.owner, b"; Tablespace: ") {
-                    reading.tablespace = Some(&reading.owner[at + 14..]);
-                    reading.owner = &reading.owner[..at];
-                }
-                found.push(reading);
+            if let Some(at) = memmem::rfind(reading.owner, b"; Tablespace: ") {
+                reading.tablespace = Some(&reading.owner[at + 14..]);
+                reading.owner = &reading.owner[..at];
             }
+            found.push(reading);
         }
     }
     found
-}
-
-fn positions(text: &[u8], mark: &[u8]) -> Vec<usize> {
-    memmem::find_iter(text, mark).collect()
 }
 
 fn kind(word: &[u8]) -> Option<EntryKind> {

@@ -212,3 +212,19 @@ fn a_schema_whose_name_is_the_mark_for_none_is_told_from_none() {
     let text = "SET search_path = a, \"-\";\n\n--\n-- Name: t; Type: TABLE; Schema: -; Owner: o\n--\n\nCREATE TABLE t (a integer);\n\n";
     assert_eq!(Toc::scan(text.as_bytes()).unwrap().entries[0].schema, None);
 }
+
+#[test]
+fn names_made_of_marks_are_read_and_a_line_made_of_them_costs_no_square() {
+    let (name, schema, owner) = ("a; Type: B; Schema: c", "s; Owner: x; Type: D", "o; Schema: y; Owner: z");
+    let body = format!("CREATE TABLE \"{name}\" ();\n\nALTER TABLE \"{schema}\".\"{name}\" OWNER TO \"{owner}\";\n\n");
+    let text = format!("--\n-- Name: {name}; Type: TABLE; Schema: {schema}; Owner: {owner}\n--\n\n{body}");
+    let toc = Toc::scan(text.as_bytes()).unwrap();
+    let entry = &toc.entries[0];
+    assert_eq!(
+        (&*entry.name, entry.schema.as_deref(), entry.owner.as_deref()),
+        (name, Some(schema), Some(owner))
+    );
+
+    let line = format!("-- Name: {}", "; Type: A; Schema: s; Owner: o".repeat(10_000));
+    assert!(header::readings(line.as_bytes()).len() <= 2_000);
+}
