@@ -35,9 +35,7 @@ pub struct Cell {
 /// Runs one cell, and makes everything good again.
 pub fn run_cell(stage: &Stage, fault: &'static Fault, phase: Phase) -> Cell {
     let mut wrong = Vec::new();
-    if !phase.is_dump() {
-        stage.make_target();
-    }
+    stage.make_ready(phase);
     let mut hold = stage.hold(phase);
     let mut scene = Scene {
         stage,
@@ -52,12 +50,7 @@ pub fn run_cell(stage: &Stage, fault: &'static Fault, phase: Phase) -> Cell {
         (fault.inject)(&mut scene);
         since = Instant::now();
     }
-    let program = if phase.is_dump() {
-        stage.dump_program()
-    } else {
-        stage.restore_program()
-    };
-    let mut child = program.spawn();
+    let mut child = stage.program_of(phase).spawn();
     scene.pid = Some(child.id());
     let output = Output::of(&mut child, scene.close_output);
     let reached = stage.wait_for(phase, &mut hold, || child.try_wait().is_ok_and(|end| end.is_some()));
@@ -388,13 +381,8 @@ fn check_rows(stage: &Stage, said: &str, may_lack: bool, wrong: &mut Vec<String>
 
 /// The same again, without the fault.
 fn next_run(stage: &Stage, phase: Phase) -> Result<(), String> {
-    let program = if phase.is_dump() {
-        stage.dump_program()
-    } else {
-        stage.make_target();
-        stage.restore_program()
-    };
-    let end = program.run();
+    stage.make_ready_again(phase);
+    let end = stage.program_of(phase).run();
     match end.status {
         Some(0) => Ok(()),
         other => Err(format!(

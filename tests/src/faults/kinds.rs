@@ -108,7 +108,7 @@ impl Scene<'_> {
 const HOST: &[&str] = &["sdw2"];
 const HOST_OR_PLACE: &[&str] = &["sdw2", "seg2/db_dumps"];
 // What the dispatcher of the tests says of a segment comes from the master.
-const SEGMENT: &[&str] = &["segment 2", "segment 3", "the master", "pg_dump"];
+const SEGMENT: &[&str] = &["segment 2", "segment 3", "the master", "master (dbid 1,", "pg_dump"];
 const MASTER: &[&str] = &["master", "pg_dump", "Master"];
 
 fn always(_: Phase) -> bool {
@@ -390,6 +390,7 @@ pub static FAULTS: &[Fault] = &[
             Phase::RestoreDdl,
             Phase::RestoreData,
             Phase::RestorePostData,
+            Phase::RestoreExisting,
         ]),
         names: &[],
         is_fatal_at: |phase| phase != Phase::DumpFinish,

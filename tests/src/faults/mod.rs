@@ -28,9 +28,11 @@ pub enum Phase {
     RestoreDdl,
     RestoreData,
     RestorePostData,
+    /// Rows go into tables that were there, emptied before (`--truncate -T`).
+    RestoreExisting,
 }
 
-pub const PHASES: [Phase; 9] = [
+pub const PHASES: [Phase; 10] = [
     Phase::DumpStart,
     Phase::DumpLocks,
     Phase::DumpDdl,
@@ -40,6 +42,7 @@ pub const PHASES: [Phase; 9] = [
     Phase::RestoreDdl,
     Phase::RestoreData,
     Phase::RestorePostData,
+    Phase::RestoreExisting,
 ];
 
 impl Phase {
@@ -63,6 +66,7 @@ impl Phase {
             Phase::RestoreDdl => "restore: DDL",
             Phase::RestoreData => "restore: data",
             Phase::RestorePostData => "restore: post-data",
+            Phase::RestoreExisting => "restore: existing tables",
         }
     }
 }

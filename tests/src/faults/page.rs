@@ -84,10 +84,15 @@ fn tables(cells: &[Cell], old: &str) -> String {
         let failed = cells
             .iter()
             .find(|cell| cell.fault == fault.name && cell.status == Some(2));
-        let line = old
-            .lines()
-            .find(|line| line.starts_with(&format!("- **{}** (", fault.name)));
-        if let (None, Some(line)) = (failed, line) {
+        let begin = format!("- **{}** (", fault.name);
+        let line = old.lines().find(|line| line.starts_with(&begin));
+        let is_run_anew = |line: &str| {
+            let phase = line[begin.len()..].split_once(')').map_or("", |(phase, _)| phase);
+            cells
+                .iter()
+                .any(|cell| cell.fault == fault.name && cell.phase.name() == phase)
+        };
+        if let (None, Some(line)) = (failed, line.filter(|line| !is_run_anew(line))) {
             let _ = writeln!(text, "{line}");
         }
         if let Some(cell) = failed {

@@ -191,18 +191,52 @@ impl Stage {
             .env("PATH", path_with_ours)
     }
 
-    pub fn dump_program(&self) -> Program {
+    fn dump_program(&self) -> Program {
         // The cut has its own time; writers of the test must not make a cell long.
         self.program("gpcrondump").args(["-x", SOURCE, "--cut-timeout=3"])
     }
 
-    pub fn restore_program(&self) -> Program {
+    fn restore_program(&self) -> Program {
         self.program("gpdbrestore")
             .args(["-t", self.key.as_str(), "--redirect", TARGET, "--noanalyze"])
     }
 
-    /// The target is there, and empty.
-    pub fn make_target(&self) {
+    /// The run that a phase belongs to.
+    pub fn program_of(&self, phase: Phase) -> Program {
+        match phase {
+            _ if phase.is_dump() => self.dump_program(),
+            Phase::RestoreExisting => self
+                .restore_program()
+                .args(ROWS.map(|(table, _)| format!("-Tpublic.{table}")))
+                .args(["--truncate"]),
+            _ => self.restore_program(),
+        }
+    }
+
+    /// What a restore starts from: an empty database, or one with everything that the set has.
+    pub fn make_ready(&self, phase: Phase) {
+        if phase.is_dump() {
+            return;
+        }
+        self.make_target();
+        if phase == Phase::RestoreExisting {
+            self.restore_program().run().expect_status(0);
+        }
+    }
+
+    /// As after a failure: a restore into tables that were there finds what that has left of them.
+    pub fn make_ready_again(&self, phase: Phase) {
+        let sql = "SELECT 1 FROM pg_class WHERE relname = 'checked'";
+        let is_there = || {
+            let found = self.cluster.try_sql(TARGET, sql);
+            found.is_ok_and(|rows| !rows.is_empty())
+        };
+        if phase != Phase::RestoreExisting || !is_there() {
+            self.make_ready(phase);
+        }
+    }
+
+    fn make_target(&self) {
         // Greenplum's processes on segments go when the master's has, which may wait for the network.
         let patience = Duration::from_secs(if self.cluster.is_greenplum() { 90 } else { 20 });
         within(patience, "nobody is in the target database", || {
@@ -265,7 +299,7 @@ impl Stage {
                 session.sql("BEGIN; LOCK TABLE pg_catalog.pg_type IN SHARE MODE");
                 vec![session]
             }
-            Phase::RestoreData => vec![
+            Phase::RestoreData | Phase::RestoreExisting => vec![
                 locked(holder, TARGET, "SELECT pg_advisory_lock(4711)"),
                 locked(bad, TARGET, "SELECT pg_advisory_lock(4711)"),
             ],
@@ -303,7 +337,7 @@ impl Stage {
                 waits(self.holder(), SOURCE) && waits(bad, SOURCE)
             }),
             Phase::RestoreDdl => until("the restore waits", &mut || waits(self.cluster.master(), TARGET)),
-            Phase::RestoreData => until("the restore waits", &mut || {
+            Phase::RestoreData | Phase::RestoreExisting => until("the restore waits", &mut || {
                 waits(self.holder(), TARGET) && waits(bad, TARGET)
             }),
             Phase::RestorePostData => until("the restore waits", &mut || waits(self.holder(), TARGET)),

@@ -224,7 +224,7 @@ impl<'a> Runner<'a> {
                     return Err(Refusal::failed(error_chain(&error)));
                 }
                 // All of them were undone; one by one, the one to blame is named and the others go in.
-                Err(_) => {}
+                Err(error) => tracing::debug!("{} statements are run again, one by one: {error}", pending.len()),
             }
         }
         for (text, entry) in &pending {

@@ -369,7 +369,7 @@ impl Loader<'_> {
     async fn columnless_rows(&mut self, table: QualifiedName, side: Side, rows: usize) -> Result<(), String> {
         let doing = format!("loading table {table} from \"{}\"", self.file.path.display());
         let target = self.target_table(&table);
-        let open = self.targets.open(side).await?;
+        let open = self.targets.open(side, &doing).await?;
         let mut left = rows;
         while left > 0 {
             let now = left.min(ROWS_PER_STATEMENT);
@@ -393,7 +393,7 @@ impl Loader<'_> {
         let statement = self.copy_statement(block);
         let target = self.target_table(&block.table);
         let dialect = &self.shared.start.dialect;
-        let open = self.targets.open(Side::Segment).await?;
+        let open = self.targets.open(Side::Segment, &doing).await?;
         if matches!(open.rows, Some((_, RowEncoding::Switch(_)))) {
             // Whoever copies next sets it again.
             let back = open.session.run("SET client_encoding TO 'UTF8'", &doing).await;
@@ -439,7 +439,7 @@ impl Loader<'_> {
         let encoding = self.encoding.clone();
         let with_oids_gone = block.with_oids && self.shared.start.dialect.pg_version.0 >= 120_000;
         let statement = self.copy_statement(&block);
-        let open = self.targets.open(side).await?;
+        let open = self.targets.open(side, &doing).await?;
         if with_oids_gone {
             let message = format!("{doing}: its rows begin with object ids, which this server does not have");
             return self.refused(block.table, message).await;

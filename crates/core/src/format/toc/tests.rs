@@ -215,7 +215,11 @@ fn a_schema_whose_name_is_the_mark_for_none_is_told_from_none() {
 
 #[test]
 fn names_made_of_marks_are_read_and_a_line_made_of_them_costs_no_square() {
-    let (name, schema, owner) = ("a; Type: B; Schema: c", "s; Owner: x; Type: D", "o; Schema: y; Owner: z");
+    let (name, schema, owner) = (
+        "a; Type: B; Schema: c",
+        "s; Owner: x; Type: D",
+        "o; Schema: y; Owner: z",
+    );
     let body = format!("CREATE TABLE \"{name}\" ();\n\nALTER TABLE \"{schema}\".\"{name}\" OWNER TO \"{owner}\";\n\n");
     let text = format!("--\n-- Name: {name}; Type: TABLE; Schema: {schema}; Owner: {owner}\n--\n\n{body}");
     let toc = Toc::scan(text.as_bytes()).unwrap();

@@ -54,14 +54,16 @@ impl<'a> Targets<'a> {
         open.ok_or_else(|| format!("no session for table {table}"))
     }
 
-    pub(super) async fn open(&mut self, side: Side) -> Result<&mut OpenTarget, String> {
+    /// The session on this side, opened when there is none; `doing` is what it is opened for, told when that fails.
+    pub(super) async fn open(&mut self, side: Side, doing: &str) -> Result<&mut OpenTarget, String> {
         let (slot, target) = match side {
             Side::Segment => (&mut self.segment, self.of_segment.as_ref()),
             Side::Master => (&mut self.master, Some(&self.shared.start.master)),
         };
         if slot.is_none() {
             let target = target.ok_or("no segment is known for this file")?;
-            let session = open_session(self.shared, target).await?;
+            let session = open_session(self.shared, target).await;
+            let session = session.map_err(|error| format!("{doing}: {error}"))?;
             self.shared
                 .cancels
                 .lock()
