@@ -13,9 +13,10 @@
 //! Settings (`search_path`, ...) are state: whatever entry is printed, those it was dumped under are printed in front of it
 //! unless they are in force already.
 //!
-//! Entries are copied byte for byte. New text is: the title lines, drops at the head of post-data (`drops`), and what
-//! `pg_dump -s` leaves out (`extras`).
+//! Entries are copied byte for byte. New text is: the title lines, drops at the head of post-data (`drops`), what
+//! `pg_dump -s` leaves out (`extras`), and the headers of attachments that it has put into other entries (`attachments`).
 
+mod attachments;
 pub(crate) mod choose;
 mod clean;
 mod drops;
@@ -102,10 +103,17 @@ pub enum SplitError {
 /// Splits one dump of definitions into pre-data and post-data.
 pub fn split(input: &SplitInput) -> Result<DdlFiles, SplitError> {
     let database = || input.database.to_owned();
-    let script = Script::parse(input.dump).map_err(|source| SplitError::Lex {
-        database: database(),
-        source,
-    })?;
+    let parse = |text| {
+        Script::parse(text).map_err(|source| SplitError::Lex {
+            database: database(),
+            source,
+        })
+    };
+    let mut script = parse(input.dump)?;
+    let apart = attachments::apart(&script);
+    if let Some(text) = &apart {
+        script = parse(text)?;
+    }
     if script.toc().trailer.is_none() {
         return Err(SplitError::Truncated { database: database() });
     }

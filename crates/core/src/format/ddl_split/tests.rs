@@ -216,6 +216,50 @@ fn attached_indexes_are_not_dropped_alone() {
     assert_eq!(drops, ["DROP INDEX IF EXISTS s.pi;"]);
 }
 
+/// As pg_dump 12.1 and MatrixDB 5 (Greenplum 7.0.0 build dev) print them.
+#[test]
+fn partitions_attached_in_their_own_entry_get_one_for_it() {
+    let odd = r#"we"ird; Type: TABLE; Schema: n"#;
+    let entries = [
+        entry("p", "TABLE", "CREATE TABLE s.p (a integer)\nPARTITION BY RANGE (a);"),
+        entry(
+            odd,
+            "TABLE",
+            "CREATE TABLE s.\"we\"\"ird; Type: TABLE; Schema: n\" (a integer);\n\
+             ALTER TABLE ONLY s.p ATTACH PARTITION s.\"we\"\"ird; Type: TABLE; Schema: n\" FOR VALUES FROM (1) TO (2);\n\n\n\
+             ALTER TABLE s.\"we\"\"ird; Type: TABLE; Schema: n\" OWNER TO o;",
+        )
+        .replace("; Owner: o\n--", "; Owner: o; Tablespace: \n--"),
+        entry("q", "TABLE", "CREATE TABLE s.q (a integer);"),
+    ];
+    let (text, none) = (dump(QUALIFIED, &entries.concat()), BTreeMap::new());
+    let pre = split_texts(&input(&text, 120000, &none)).0;
+    let expected = [
+        "TABLE p".to_owned(),
+        format!("TABLE {odd}"),
+        format!("TABLE ATTACH {odd}"),
+        "TABLE q".to_owned(),
+    ];
+    assert_eq!(names(&pre), expected, "{pre}");
+    let owner = "ALTER TABLE s.\"we\"\"ird; Type: TABLE; Schema: n\" OWNER TO o";
+    let attach =
+        "ALTER TABLE ONLY s.p ATTACH PARTITION s.\"we\"\"ird; Type: TABLE; Schema: n\" FOR VALUES FROM (1) TO (2)";
+    assert_eq!(statements(&pre)[2..4], [owner, attach]);
+    assert!(pre.contains("; Type: TABLE ATTACH; Schema: s; Owner: o\n--\n"), "{pre}");
+    // Where they have one, nothing is changed.
+    assert_eq!(
+        split_texts(&input(&dump(QUALIFIED, &pre_entries(&pre)), 140000, &none)).0,
+        pre
+    );
+}
+
+/// The entries of a file as text.
+fn pre_entries(text: &str) -> String {
+    let script = Script::parse(text.as_bytes()).unwrap();
+    let entries = script.entries().iter();
+    entries.map(|entry| &text[entry.span.start..entry.span.end]).collect()
+}
+
 #[test]
 fn values_copy_blocks_labels_and_moved_leaves_are_added() {
     let entries = [

@@ -46,8 +46,9 @@ impl Inventory {
         for entry in pre_data.entries() {
             inventory.entry(pre_data, entry);
         }
-        // Parents of the declarative kind are named by entries behind both tables.
-        for entry in pre_data.entries().iter().filter(|e| e.kind == EntryKind::TableAttach) {
+        // Parents of the declarative kind are named by entries behind both tables, or in that of the partition.
+        let may_attach = |entry: &&Entry| matches!(entry.kind, EntryKind::TableAttach | EntryKind::Table);
+        for entry in pre_data.entries().iter().filter(may_attach) {
             inventory.attach(pre_data, entry);
         }
         inventory.has_parts = vec![false; inventory.tables.len()];
@@ -341,5 +342,11 @@ CREATE TABLE other.c (a integer);
 ALTER TABLE ONLY s.p ATTACH PARTITION other.c FOR VALUES FROM (1) TO (2);
 ";
         assert_eq!(names(script), ["s.p in  no rows", "other.c in s.p"]);
+        // As older ones have it.
+        let header = "--\n-- Name: c; Type: TABLE ATTACH; Schema: other; Owner: o\n--\n\n";
+        assert_eq!(
+            names(&script.replace(header, "")),
+            ["s.p in  no rows", "other.c in s.p"]
+        );
     }
 }
