@@ -358,7 +358,13 @@ where
     scene.chain.check_lists(&scene.set, || definitions.inventory())?;
     let mut first_steps = FirstSteps::default();
     if let Some(selection) = &selection {
-        first_steps = definitions.cut(selection, &present, &scene.database, fresh)?;
+        first_steps = definitions.cut(
+            selection,
+            &present,
+            &scene.chain.provided(&scene.set),
+            &scene.database,
+            fresh,
+        )?;
     } else if scene.set.manifest.is_none() && !scene.rows_only() {
         // Only the original forgot schemas; what lies in others that are not in a set belongs to an extension.
         first_steps.not_in_set = definitions.inventory()?.schemas_not_made();

@@ -163,7 +163,7 @@ pub(super) fn write_report(
         pass_through: arguments.handed_on(),
         compression: names.compression,
         backup_type: context.request.backup_type,
-        program: Some(format!("gpcrondump {}", env!("CARGO_PKG_VERSION"))),
+        program: Some(env!("CARGO_PKG_VERSION").to_owned()),
         rows: report::rows_of(outcomes, &context.database),
     }
     .write();

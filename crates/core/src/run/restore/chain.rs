@@ -41,6 +41,18 @@ pub(super) struct Chain {
     pub(super) older: Vec<OlderSet>,
 }
 
+/// The tables that the sets of a restore have rows of, as lists have them; `None`: nobody knows before the data files are
+/// read (full sets of the originals).
+#[derive(Debug)]
+pub(super) struct Provided(Option<HashSet<String>>);
+
+impl Provided {
+    /// Whether rows of the table can come, if none at all.
+    pub(super) fn may_have(&self, table: &QualifiedName) -> bool {
+        self.0.as_ref().is_none_or(|tables| tables.contains(&table.to_string()))
+    }
+}
+
 /// Reads the chain of a set. Nothing is left to be found missing on the master later.
 pub(super) fn read(files: &Files, root: &Place, request: &RestoreRequest, set: &DumpSet) -> Result<Chain, Refusal> {
     if set.backup_type == BackupType::Full {
@@ -122,6 +134,15 @@ fn of_chain(refusal: Refusal, key: TimestampKey, member: TimestampKey) -> Refusa
 }
 
 impl Chain {
+    pub(super) fn provided(&self, set: &DumpSet) -> Provided {
+        if !self.plan.is_empty() {
+            let tables = self.plan.iter().flat_map(|line| &line.tables);
+            return Provided(Some(tables.cloned().collect()));
+        }
+        let manifest = set.manifest.as_ref();
+        Provided(manifest.map(|manifest| manifest.tables.iter().map(|facts| facts.table.to_string()).collect()))
+    }
+
     /// Lists without sums can be cut or changed unseen: each table that the definitions create must come from some set.
     pub(super) fn check_lists(
         &self,

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
+use super::chain::Provided;
 use super::selection::Selection;
 use crate::db::Session;
 use crate::db::target::{self, Truncation};
@@ -171,10 +172,11 @@ impl Definitions {
         &mut self,
         selection: &Selection,
         present: &Present,
+        provided: &Provided,
         database: &str,
         fresh: bool,
     ) -> Result<FirstSteps, Refusal> {
-        let (truncations, warnings) = selection.truncations(present, database)?;
+        let (truncations, warnings) = selection.truncations(present, provided, database)?;
         let cut = {
             let pre_data = parse_script(&self.pre_data, &self.pre_data_path)?;
             let post_data = parse_script(&self.post_data, &self.post_data_path)?;

@@ -143,13 +143,22 @@ impl Scene<'_> {
             }
             differences.extend(self.chain.missing(&tables, &routes, load));
             differences.extend(not_kept);
+            let provided = self.chain.provided(&self.set);
+            for table in wanted.selection.into_iter().flat_map(Selection::rows) {
+                if load.rows.contains_key(table) || load.troubled.contains(table) {
+                    continue;
+                }
+                match self.request.truncate && existing.contains(table) && provided.may_have(table) {
+                    true => differences.push(format!(
+                        "table {table}: it was emptied, and no data file of the set has rows of it"
+                    )),
+                    false => tracing::warn!(
+                        "Table {table}: no data file of the set has rows of it; it was dumped without rows"
+                    ),
+                }
+            }
             if let Some(file) = load.files.values_mut().next() {
                 file.miscounted.extend(differences);
-            }
-            for table in wanted.selection.into_iter().flat_map(Selection::rows) {
-                if !load.rows.contains_key(table) && !load.troubled.contains(table) {
-                    tracing::warn!("Table {table}: no data file of the set has rows of it; it was dumped without rows");
-                }
             }
         }
         Ok(())

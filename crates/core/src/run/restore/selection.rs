@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::chain::Provided;
 use crate::db::target::Truncation;
 use crate::format::ddl_split::excerpt::{Rewrite, excerpt};
 use crate::format::sql_script::Script;
@@ -187,16 +188,35 @@ impl Selection {
         })
     }
 
+    /// Tables, with all partitions that are asked for with them, for which no rows come, each with one of those.
+    fn without_rows(&self, provided: &Provided) -> HashMap<usize, &QualifiedName> {
+        let mut lacking = HashMap::new();
+        for &at in &self.choice.tables {
+            let name = &self.inventory.tables[at].name;
+            if !self.inventory.has_rows(at) || provided.may_have(name) {
+                continue;
+            }
+            let mut above = Some(at);
+            while let Some(one) = above.filter(|one| self.choice.tables.contains(one)) {
+                lacking.entry(one).or_insert(name);
+                above = self.inventory.tables[one].parent;
+            }
+        }
+        lacking
+    }
+
     /// What is emptied, and a warning for each table that cannot be. Refuses what the server would refuse.
     pub(super) fn truncations(
         &self,
         present: &Present,
+        provided: &Provided,
         database: &str,
     ) -> Result<(Vec<Truncation>, Vec<String>), Refusal> {
         let (mut tables, mut warnings) = (Vec::new(), Vec::new());
         if !self.truncates {
             return Ok((tables, warnings));
         }
+        let lacking = self.without_rows(provided);
         for &at in &self.choice.tables {
             let table = &self.inventory.tables[at];
             let is_part = table.parent.is_some_and(|parent| self.choice.tables.contains(&parent));
@@ -206,10 +226,24 @@ impl Selection {
                 .get(&here)
                 .filter(|relation| relation.is_table && !relation.external);
             match relation {
-                Some(relation) if !is_part => tables.push(Truncation {
-                    table: here,
-                    with_partitions: relation.partitioned,
-                }),
+                Some(relation) if !is_part => match lacking.get(&at) {
+                    None => tables.push(Truncation {
+                        table: here,
+                        with_partitions: relation.partitioned,
+                    }),
+                    Some(lacking) if self.choice.named.contains(&at) => {
+                        return Err(Refusal::failed(format!(
+                            "Failure from truncating tables, {database}.{here} would stay empty: the set has no rows of {lacking}"
+                        ))
+                        .with_hint(
+                            "nothing was changed; without --truncate its rows stay, and of a partitioned table the partitions \
+                             that the set has rows of can be named one by one",
+                        ));
+                    }
+                    Some(lacking) => warnings.push(format!(
+                        "Skipping truncate of {database}.{here} because the set has no rows of {lacking}"
+                    )),
+                },
                 // Emptied with its table.
                 Some(_) => {}
                 None if is_part => {}
