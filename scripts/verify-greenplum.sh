@@ -98,6 +98,7 @@ key_of() { sed -n 's/.*Timestamp key = \([0-9]\{14\}\).*/\1/p' "$work/console" |
 dropdb "$db" 2>/dev/null || true
 createdb "$db"
 psql -Xq -d "$db" -f "$here/tests/data/greenplum.sql" >"$work/load" 2>&1
+[ "$version" -ge 120000 ] || psql -Xq -d "$db" -f "$here/tests/data/greenplum-oids.sql" >>"$work/load" 2>&1
 [ "$version" -lt 90400 ] || psql -Xq -d "$db" -f "$here/tests/data/greenplum6.sql" >>"$work/load" 2>&1
 grep -n 'ERROR' "$work/load" | head -n 5 || true
 state >"$work/before"

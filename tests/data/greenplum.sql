@@ -96,8 +96,6 @@ CREATE TABLE public.parent (id integer, v text) DISTRIBUTED BY (id);
 CREATE TABLE public.child (extra integer) INHERITS (public.parent) DISTRIBUTED BY (id);
 INSERT INTO public.parent SELECT i, 'p' FROM generate_series(1, 100) i;
 INSERT INTO public.child SELECT i, 'c', i FROM generate_series(101, 200) i;
-CREATE TABLE public.with_oids (a integer, b text) WITH (OIDS = true) DISTRIBUTED BY (a);
-INSERT INTO public.with_oids SELECT i, 'o' || i FROM generate_series(1, 100) i;
 
 -- Append-only tables -----------------------------------------------------------------------------------------------------
 

@@ -47,11 +47,19 @@ pub fn load(cluster: &Cluster) {
     cluster.sql("postgres", &format!("COMMENT ON DATABASE {ANYWHERE} IS '{MARK}'"));
     let data = repository().join("tests/data");
     cluster.load_file(ANYWHERE, &data.join("greenplum.sql"));
-    let base = cluster.sql("postgres", "SHOW server_version_num");
-    let base: u32 = base[0][0].as_deref().unwrap_or_default().parse().unwrap();
+    let base = base_version(cluster);
+    if base < 120_000 {
+        cluster.load_file(ANYWHERE, &data.join("greenplum-oids.sql"));
+    }
     if base >= 90_400 {
         cluster.load_file(ANYWHERE, &data.join("greenplum6.sql"));
     }
+}
+
+/// The version of PostgreSQL that a server is made of, as its `server_version_num` says it.
+pub fn base_version(cluster: &Cluster) -> u32 {
+    let base = cluster.sql("postgres", "SHOW server_version_num");
+    base[0][0].as_deref().unwrap_or_default().parse().expect("a number")
 }
 
 /// `gpcrondump -a -x demo` and more options; the key of the set.
