@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::client::{Rows, Session, Target};
-use crate::greenplum;
+use crate::greenplum::{self, Greenplum};
 use crate::hosts::Hosts;
 use crate::keeper::{Keeper, postmaster_line, wait_until_ready};
 use crate::postgres::{self, Shape, bin_dir, os_user};
@@ -91,7 +91,7 @@ pub struct Cluster {
     keeper: Option<Mutex<Keeper>>,
     hosts: Option<Arc<Hosts>>,
     /// `$GPHOME` of a real Greenplum whose servers are ours.
-    gphome: Option<PathBuf>,
+    greenplum: Option<Greenplum>,
 }
 
 /// One plain PostgreSQL server, without anything of Greenplum.
@@ -113,7 +113,7 @@ impl Plain {
             _proxy: None,
             keeper: Some(Mutex::new(keeper)),
             hosts: None,
-            gphome: None,
+            greenplum: None,
         }
     }
 }
@@ -211,26 +211,27 @@ impl Cluster {
             _proxy: Some(proxy),
             keeper: Some(Mutex::new(keeper)),
             hosts: spec.hosts,
-            gphome: None,
+            greenplum: None,
         }
     }
 
-    /// A real Greenplum 6 of the programs in `gphome`, so many segments on each of the hosts, with these settings.
+    /// A real Greenplum 6 or 7 of the programs in `gphome`, so many segments on each of the hosts, with these settings.
     pub fn greenplum(
         gphome: &Path,
         hosts: &Arc<Hosts>,
         segments_each: usize,
         settings: &[(&'static str, &'static str)],
     ) -> Self {
-        let mut keeper = Keeper::of(&gphome.join("bin"));
+        let greenplum = Greenplum::of(gphome);
+        let mut keeper = Keeper::of(&greenplum.bin());
         let sockets = socket_dir(&keeper, "run");
-        let mut instances = greenplum::lay_out(gphome, &keeper, hosts, segments_each);
+        let mut instances = greenplum::lay_out(&greenplum, &keeper, hosts, segments_each);
         for instance in &mut instances {
             instance.target.host = sockets.to_str().expect("made of ASCII").to_owned();
             instance.server.sockets = sockets.clone();
-            greenplum::write_settings(instance, settings);
+            greenplum::write_settings(&greenplum, instance, settings);
         }
-        greenplum::write_configuration(gphome, &instances);
+        greenplum::write_configuration(&greenplum, &instances);
         // The segments first: the master asks them what they have not finished.
         for instance in instances.iter().rev() {
             keeper.start(&instance.data_dir, instance.port, &sockets, &instance.server.namespace);
@@ -245,7 +246,7 @@ impl Cluster {
             _proxy: None,
             keeper: Some(Mutex::new(keeper)),
             hosts: Some(Arc::clone(hosts)),
-            gphome: Some(gphome.to_owned()),
+            greenplum: Some(greenplum),
         };
         for instance in cluster.segments.iter().chain([&cluster.master]) {
             greenplum::wait_until_ready(&cluster, instance);
@@ -256,7 +257,7 @@ impl Cluster {
 
     /// Real Greenplum servers that were started for this value.
     pub fn is_greenplum(&self) -> bool {
-        self.gphome.is_some()
+        self.greenplum.is_some()
     }
 
     /// A master with a catalog that names many segments on many hosts, and nothing behind them: for measurements with
@@ -293,7 +294,7 @@ impl Cluster {
             _proxy: None,
             keeper: Some(Mutex::new(keeper)),
             hosts: None,
-            gphome: None,
+            greenplum: None,
         }
     }
 
@@ -362,7 +363,7 @@ impl Cluster {
             _proxy: None,
             keeper: None,
             hosts: None,
-            gphome: None,
+            greenplum: None,
         }
     }
 
@@ -520,7 +521,7 @@ impl Cluster {
             host: instance.server.sockets.to_str().expect("made of ASCII").to_owned(),
             port: instance.server.port,
             user: self.user.clone(),
-            utility: self.is_greenplum().then(|| greenplum::UTILITY.to_owned()),
+            utility: self.greenplum.as_ref().map(|greenplum| greenplum.utility().to_owned()),
         }
     }
 
@@ -546,8 +547,8 @@ impl Cluster {
     }
 
     fn bin_dir(&self) -> PathBuf {
-        match &self.gphome {
-            Some(home) => home.join("bin"),
+        match &self.greenplum {
+            Some(greenplum) => greenplum.bin(),
             None => bin_dir(),
         }
     }

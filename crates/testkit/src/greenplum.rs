@@ -1,4 +1,4 @@
-//! A real Greenplum 6 on test hosts: its data directories, its configuration, its start.
+//! A real Greenplum 6 or 7 on test hosts: its data directories, its configuration, its start.
 //!
 //! Nothing of gpinitsystem: one data directory is made and copied for every instance, and the master's catalog is told
 //! where they are, by a server that serves nobody.
@@ -6,7 +6,8 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Cluster, Instance, copy_of, free_port, local_host_name};
@@ -14,12 +15,48 @@ use crate::hosts::Hosts;
 use crate::keeper::Keeper;
 use crate::postgres::{Shape, prepared_by, single_user};
 
-/// The setting that opens a session on one instance.
-pub(crate) const UTILITY: &str = "gp_session_role";
+/// Programs of a release.
+#[derive(Debug)]
+pub(crate) struct Greenplum {
+    home: PathBuf,
+    /// Made of PostgreSQL 12 or later: Greenplum 7 and its kin.
+    is_late: bool,
+}
+
+impl Greenplum {
+    /// `home` is `$GPHOME`.
+    pub(crate) fn of(home: &Path) -> Self {
+        let said = Command::new(home.join("bin/postgres"))
+            .arg("--version")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        // postgres (Greenplum Database) 9.4.26
+        let base = said.rsplit(' ').next().unwrap_or_default();
+        let major = base.trim().split('.').next().unwrap_or_default();
+        let major: u32 = major.parse().unwrap_or_else(|_| panic!("no version in {said:?}"));
+        Greenplum {
+            home: home.to_owned(),
+            is_late: major >= 12,
+        }
+    }
+
+    pub(crate) fn bin(&self) -> PathBuf {
+        self.home.join("bin")
+    }
+
+    /// The setting that opens a session on one instance.
+    pub(crate) fn utility(&self) -> &'static str {
+        match self.is_late {
+            true => "gp_role",
+            false => "gp_session_role",
+        }
+    }
+}
 
 /// The master, and the segments in the order of their contents; nothing runs yet.
-pub(crate) fn lay_out(gphome: &Path, keeper: &Keeper, hosts: &Hosts, segments_each: usize) -> Vec<Instance> {
-    let prepared = prepared_by(&gphome.join("bin"), Shape::Real);
+pub(crate) fn lay_out(greenplum: &Greenplum, keeper: &Keeper, hosts: &Hosts, segments_each: usize) -> Vec<Instance> {
+    let prepared = prepared_by(&greenplum.bin(), Shape::Real);
     let mut instances: Vec<Instance> = Vec::new();
     let mut add = |content: i32, host: &str, address: String, namespace: String| {
         let name = match content {
@@ -34,7 +71,7 @@ pub(crate) fn lay_out(gphome: &Path, keeper: &Keeper, hosts: &Hosts, segments_ea
         let mut instance = Instance::on(Path::new("/"), content + 2, content, host, port, data_dir);
         instance.address = address;
         instance.server.namespace = namespace;
-        instance.target.utility = (content >= 0).then(|| UTILITY.to_owned());
+        instance.target.utility = (content >= 0).then(|| greenplum.utility().to_owned());
         let mut file = fs::OpenOptions::new()
             .append(true)
             .open(instance.data_dir.join("internal.auto.conf"))
@@ -53,33 +90,45 @@ pub(crate) fn lay_out(gphome: &Path, keeper: &Keeper, hosts: &Hosts, segments_ea
 }
 
 /// More lines for what `initdb` has written.
-pub(crate) fn write_settings(instance: &Instance, more: &[(&str, &str)]) {
+pub(crate) fn write_settings(greenplum: &Greenplum, instance: &Instance, more: &[(&str, &str)]) {
     let path = instance.data_dir.join("postgresql.conf");
     let mut text = fs::read_to_string(&path).unwrap();
     let _ = write!(
         text,
         "\nport={}\ngp_contentid={}\nlisten_addresses='*'\nunix_socket_directories='{}'\nfsync=off\nlog_statement=none\n\
-         checkpoint_segments=2\nmax_prepared_transactions=50\n",
+         max_prepared_transactions=50\n",
         instance.port,
         instance.content,
         instance.server.sockets.display()
     );
+    // Forks name libraries of their own, which nobody has built.
+    text.push_str(match greenplum.is_late {
+        true => "shared_preload_libraries=''\n",
+        false => "checkpoint_segments=2\n",
+    });
     for (name, value) in more {
         let _ = writeln!(text, "{name}={value}");
     }
-    match instance.content {
-        // Without this word it would not send anything on to the segments.
-        -1 => fs::write(instance.data_dir.with_extension("options"), "-E\n").unwrap(),
+    // Without its word the master would not send anything on to the segments.
+    let words = match (greenplum.is_late, instance.content) {
+        (true, -1) => "-c gp_role=dispatch",
+        (true, _) => "-c gp_role=execute",
+        (false, -1) => "-E",
+        (false, _) => "",
+    };
+    fs::write(instance.data_dir.with_extension("options"), format!("{words}\n")).unwrap();
+    if instance.content >= 0 {
         // A session of the master may have several on each segment.
-        _ => text.push_str("max_connections=45\n"),
+        text.push_str("max_connections=45\n");
     }
     fs::write(&path, text).unwrap();
-    let _ = fs::create_dir(instance.data_dir.join("pg_log"));
-    crate::postgres::give_to_server_user(&instance.data_dir.join("pg_log"));
+    let log = instance.data_dir.join(if greenplum.is_late { "log" } else { "pg_log" });
+    let _ = fs::create_dir(&log);
+    crate::postgres::give_to_server_user(&log);
 }
 
 /// Tells the master's catalog what instances there are. The first of them is the master.
-pub(crate) fn write_configuration(gphome: &Path, instances: &[Instance]) {
+pub(crate) fn write_configuration(greenplum: &Greenplum, instances: &[Instance]) {
     let mut sql = String::new();
     for instance in instances {
         let _ = write!(
@@ -94,7 +143,7 @@ pub(crate) fn write_configuration(gphome: &Path, instances: &[Instance]) {
             instance.data_dir.display()
         );
     }
-    single_user(&gphome.join("bin"), &instances[0].data_dir, "template1", &sql);
+    single_user(&greenplum.bin(), &instances[0].data_dir, "template1", &sql);
 }
 
 /// Waits until an instance takes sessions; the master, until it can reach all segments too.
