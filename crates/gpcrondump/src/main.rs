@@ -21,6 +21,7 @@ use gpdump_core::plan::dump_request::DumpRequest;
 use gpdump_core::run::Telling;
 use gpdump_core::store::files::Files;
 use gpdump_core::words::exit::Exit;
+use gpdump_core::words::refusal::Refusal;
 use tokio_util::sync::CancellationToken;
 
 static PROGRAM: Program = Program {
@@ -90,6 +91,13 @@ fn work(begun: &Begun, told: &mut DumpBody) -> anyhow::Result<Exit> {
         Err(held @ PidLockError::Held { .. }) => {
             tracing::error!("{held}");
             return Ok(Exit::Failed);
+        }
+        Err(PidLockError::Io { path, source }) if source.kind() == std::io::ErrorKind::NotFound => {
+            let directory = path.parent().unwrap_or(&path);
+            let text = format!("directory {} is not there", directory.display());
+            return Err(Refusal::failed(text)
+                .with_hint("nothing was dumped; make it, or name another with -d or -u")
+                .into());
         }
         Err(error) => return Err(error.into()),
     };

@@ -209,6 +209,10 @@ fn what_the_surroundings_lack_is_named() {
             &[("HOME", "/tmp"), ("PGPORT", "many")][..],
             "(Reason='PGPORT=\"many\" is not a port number') exiting...",
         ),
+        (
+            &[("HOME", "/tmp"), ("MASTER_DATA_DIRECTORY", "/nonexistent/master")][..],
+            "(Reason='directory /nonexistent/master is not there') exiting...",
+        ),
     ] {
         let end = Command::new(env!("CARGO_BIN_EXE_gpcrondump"))
             .args(["-a", "-x", "demo"])
