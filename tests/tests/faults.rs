@@ -1,6 +1,6 @@
 //! The fault matrix (`docs/reliability.md`). A quick part of it always; `GPDUMP_FAULTS=all` for the whole, or a part of a
 //! fault's or a phase's name (`GPDUMP_FAULTS="dump: locks"`). `GPDUMP_BLESS=1` writes the page; `GPDUMP_FAULTS_RECORD` names a directory in which
-//! every cell that was run is kept and not run again, and which several processes may share. `GPDUMP_TEST_GPHOME` names a Greenplum 6:
+//! every cell that was run is kept and not run again, and which several processes may share. `GPDUMP_TEST_GPHOME` names a Greenplum 6 or 7:
 //! then the servers are real ones of it, and the page has a table of their own.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -23,6 +23,14 @@ pub(crate) struct Greenplum {
     is_late: bool,
 }
 
+/// The Greenplum that the programs in `$GPHOME` belong to, or are closest to: 6 or 7.
+pub fn release_of(gphome: &Path) -> u32 {
+    match Greenplum::of(gphome).is_late {
+        true => 7,
+        false => 6,
+    }
+}
+
 impl Greenplum {
     /// `home` is `$GPHOME`.
     pub(crate) fn of(home: &Path) -> Self {

@@ -26,6 +26,7 @@ mod sshd;
 mod tested;
 
 pub use cluster::{Cluster, ClusterSpec, Instance, Plain};
+pub use greenplum::release_of;
 pub use hosts::{Hosts, Login};
 pub use programs::{Finished, Program, bin, repository};
 pub use sshd::Sshd;

@@ -20,7 +20,7 @@ const GREENPLUM_CATALOG: &str = include_str!("../../../tests/data/catalog/greenp
 pub(crate) enum Shape {
     Greenplum,
     Plain,
-    /// Made by the programs of a Greenplum 6.
+    /// Made by the programs of a Greenplum 6 or 7.
     Real,
 }
 

@@ -3,21 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use gpdump_testkit::release_of;
+
 use super::stage::gphome;
 use super::{BOUND, CONNECT, Cell, FAULTS, LOCK, PHASES, Phase, SILENCE};
 
 /// Where the tables of these servers stand: PostgreSQL in Greenplum's shape, or a real Greenplum.
-fn marks() -> (&'static str, &'static str) {
-    match gphome() {
-        None => (
-            "<!-- written by the tests: begin -->\n",
-            "<!-- written by the tests: end -->\n",
-        ),
-        Some(_) => (
-            "<!-- written by the tests on Greenplum 6: begin -->\n",
-            "<!-- written by the tests on Greenplum 6: end -->\n",
-        ),
-    }
+fn marks() -> (String, String) {
+    let on = gphome().map_or(String::new(), |home| format!(" on Greenplum {}", release_of(&home)));
+    (
+        format!("<!-- written by the tests{on}: begin -->\n"),
+        format!("<!-- written by the tests{on}: end -->\n"),
+    )
 }
 
 /// The page with new tables.
@@ -30,8 +27,8 @@ pub fn page_of(page: &str, cells: &[Cell]) -> String {
 /// The page before the tables, these, and what follows.
 fn parts(page: &str) -> (&str, &str, &str) {
     let (begin, end) = marks();
-    let (head, rest) = page.split_once(begin).expect("the page has its first mark");
-    let (old, tail) = rest.split_once(end).expect("the page has its second mark");
+    let (head, rest) = page.split_once(&begin).expect("the page has its first mark");
+    let (old, tail) = rest.split_once(&end).expect("the page has its second mark");
     (head, old, tail)
 }
 

@@ -74,7 +74,7 @@ pub struct Hold {
     gate: Option<PathBuf>,
 }
 
-/// `$GPHOME` of a real Greenplum 6 to run on, instead of PostgreSQL in its shape.
+/// `$GPHOME` of a real Greenplum 6 or 7 to run on, instead of PostgreSQL in its shape.
 pub fn gphome() -> Option<PathBuf> {
     std::env::var_os("GPDUMP_TEST_GPHOME")
         .filter(|home| !home.is_empty())

@@ -101,6 +101,15 @@ pub(super) fn comments_on_external_tables(statement: &Statement<'_>, _: &mut Kno
     Change::to(edits.apply(statement.text))
 }
 
+/// The same where external tables are foreign tables: Greenplum 7 takes no other word for them here.
+pub(super) fn comments_on_foreign_tables(statement: &Statement<'_>, _: &mut Known) -> Change {
+    let mut edits = Edits::default();
+    if statement.are(1, &["on", "external", "table"]) {
+        edits.replace(statement.span(2, 2), b"FOREIGN");
+    }
+    Change::to(edits.apply(statement.text))
+}
+
 /// `LOG ERRORS INTO t` of 4.3
 pub(super) fn error_tables(statement: &Statement<'_>, _: &mut Known) -> Change {
     let Some(at) = statement.find(0, &["log", "errors", "into"]) else {

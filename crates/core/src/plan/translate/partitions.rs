@@ -21,6 +21,8 @@ use super::tables::{column_list, items};
 use crate::words::names::QualifiedName;
 use clause::{Bound, Clause, Level, Partition};
 
+const NO_LISTS_OVER_COLUMNS: &str = "this server has no lists over several columns";
+
 /// The partition clause of `CREATE TABLE`.
 pub(super) fn declared_partitions(statement: &Statement<'_>, known: &mut Known) -> Change {
     let Some(at) = statement.find(0, &["partition", "by"]) else {
@@ -54,20 +56,7 @@ pub(super) fn declared_partitions(statement: &Statement<'_>, known: &mut Known) 
             all.extend(made.statements);
             Change::Becomes(all)
         }
-        Err(reason) => {
-            let mut made = Made::default();
-            table.inherit(&root, 0, &clause.partitions, &mut made);
-            known.partitioned.insert(statement.real(name), made.partitions);
-            let mut all = vec![without];
-            all.extend(made.statements);
-            Change::Loses(
-                all,
-                format!(
-                    "its partitions became tables that inherit from it, because {reason}; all rows are there, new ones must \
-                     be put into the right table"
-                ),
-            )
-        }
+        Err(reason) => table.inherited(statement, at, &root, &reason, known),
     }
 }
 
@@ -82,14 +71,30 @@ fn without_options(text: &[u8], standard_strings: bool) -> Vec<u8> {
     edits.apply(text).unwrap_or_else(|| text.to_vec())
 }
 
-/// Only remembers which tables have partitions.
-pub(super) fn remember_partitioned(statement: &Statement<'_>, known: &mut Known) -> Change {
-    if statement.find(0, &["partition", "by"]).is_some()
-        && let Some((name, _)) = statement.table()
-    {
-        known.partitioned.insert(statement.real(name), Vec::new());
+/// Greenplum 7 takes the clause as it is, but for lists over several columns, and for ends of ranges whose next value it
+/// does not know: where it can be said it is, else the partitions become tables that inherit.
+pub(super) fn partitions_of_greenplum7(statement: &Statement<'_>, known: &mut Known) -> Change {
+    let Some(at) = statement.find(0, &["partition", "by"]) else {
+        return Change::Keep;
+    };
+    let Some((name, _)) = statement.table() else {
+        return Change::Keep;
+    };
+    known.partitioned.insert(statement.real(name), Vec::new());
+    let Some(clause) = Clause::read(statement, at) else {
+        return Change::Keep;
+    };
+    let table = Table {
+        clause: &clause,
+        schema: name.schema,
+        real: statement.real(name).schema,
+        types: column_types(statement),
+    };
+    let mut edits = Edits::default();
+    match table.say_bounds(0, &clause.partitions, &mut edits) {
+        Ok(()) => Change::to(edits.apply(statement.text)),
+        Err(reason) => table.inherited(statement, at, &statement.slice_of_name(&name), &reason, known),
     }
-    Change::Keep
 }
 
 /// `ALTER TABLE t SET SUBPARTITION TEMPLATE (...)`
@@ -100,12 +105,24 @@ pub(super) fn subpartition_templates(statement: &Statement<'_>, _: &mut Known) -
     }
 }
 
+/// The same, and exchanges, of a table whose partitions inherit from it: there is nothing that they could be said about.
+pub(super) fn templates_of_inherited(statement: &Statement<'_>, known: &mut Known) -> Change {
+    let inherited = |name| known.partitioned.get(&name).is_some_and(|leaves| !leaves.is_empty());
+    match statement.table() {
+        Some((name, _)) if inherited(statement.real(name)) => match subpartition_templates(statement, known) {
+            Change::Keep => exchanges(statement, known),
+            change => change,
+        },
+        _ => Change::Keep,
+    }
+}
+
 /// `ALTER TABLE t EXCHANGE PARTITION p WITH TABLE x`, when it is not about an external table.
 pub(super) fn exchanges(statement: &Statement<'_>, _: &mut Known) -> Change {
     match statement.find(2, &["exchange"]) {
         Some(_) => Change::Loses(
             Vec::new(),
-            "PostgreSQL does not exchange partitions; the one that was made for it stays".to_owned(),
+            "this server does not exchange them; the table that was made for it stays".to_owned(),
         ),
         None => Change::Keep,
     }
@@ -192,6 +209,33 @@ struct Made {
 }
 
 impl Table<'_> {
+    /// The table without its clause, which begins at a token, and its partitions as tables that inherit from it.
+    fn inherited(
+        &self,
+        statement: &Statement<'_>,
+        clause_at: usize,
+        root: &[u8],
+        reason: &str,
+        known: &mut Known,
+    ) -> Change {
+        let mut made = Made::default();
+        self.inherit(root, 0, &self.clause.partitions, &mut made);
+        if let Some((name, _)) = statement.table() {
+            known.partitioned.insert(statement.real(name), made.partitions);
+        }
+        let mut without = Edits::default();
+        without.cut(statement, clause_at, statement.tokens.len() - 1);
+        let mut all = vec![without.apply(statement.text).unwrap_or_default()];
+        all.extend(made.statements);
+        Change::Loses(
+            all,
+            format!(
+                "its partitions became tables that inherit from it, because {reason}; all rows are there, new ones must be \
+                 put into the right table"
+            ),
+        )
+    }
+
     /// ` PARTITION BY RANGE (d)`
     fn by(&self, level: usize) -> Vec<u8> {
         let Some(level) = self.clause.levels.get(level) else {
@@ -233,7 +277,7 @@ impl Table<'_> {
     ) -> Result<(), String> {
         let level = self.clause.levels.get(depth).ok_or("its levels do not agree")?;
         if level.is_list && level.columns.len() > 1 {
-            return Err("PostgreSQL has no lists over several columns".to_owned());
+            return Err(NO_LISTS_OVER_COLUMNS.to_owned());
         }
         for partition in partitions {
             let name = self.name_of(partition);
@@ -285,6 +329,26 @@ impl Table<'_> {
         })
     }
 
+    /// Says the ends of ranges whose next value Greenplum 7 does not know.
+    fn say_bounds(&self, depth: usize, partitions: &[Partition<'_>], edits: &mut Edits) -> Result<(), String> {
+        let level = self.clause.levels.get(depth).ok_or("its levels do not agree")?;
+        if level.is_list && level.columns.len() > 1 {
+            return Err(NO_LISTS_OVER_COLUMNS.to_owned());
+        }
+        let is_known = bounds::has_next_in_greenplum7(self.type_of(level));
+        for partition in partitions {
+            let bounds = [&partition.start, &partition.end].into_iter().flatten();
+            for bound in bounds.filter(|bound| !bound.is_edge && !is_known) {
+                let edge = self.edge(level, Some(bound), b"")?;
+                edits.replace(bound.span, [b"(", edge.as_slice(), b")"].concat());
+            }
+            if !partition.partitions.is_empty() {
+                self.say_bounds(depth + 1, &partition.partitions, edits)?;
+            }
+        }
+        Ok(())
+    }
+
     fn inherit(&self, parent: &[u8], depth: usize, partitions: &[Partition<'_>], made: &mut Made) {
         let Some(level) = self.clause.levels.get(depth) else {
             return;
@@ -295,6 +359,10 @@ impl Table<'_> {
             let check = check
                 .map(|check| [b"CHECK (", check.as_slice(), b")"].concat())
                 .unwrap_or_default();
+            let options = match partition.options.as_slice() {
+                [] => Vec::new(),
+                options => [b" WITH (", options.join(&b", "[..]).as_slice(), b")"].concat(),
+            };
             made.statements.push(
                 [
                     b"CREATE TABLE ",
@@ -304,6 +372,7 @@ impl Table<'_> {
                     b") INHERITS (",
                     parent,
                     b")",
+                    &options,
                 ]
                 .concat(),
             );

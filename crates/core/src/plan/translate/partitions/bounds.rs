@@ -22,6 +22,15 @@ pub(super) fn next(value: &[u8], type_name: &str) -> Option<Vec<u8>> {
     Some([b"(", value, b")", step.as_bytes()].concat())
 }
 
+/// Whether Greenplum 7 itself knows the value behind one of this type (`convert_exclusive_start_inclusive_end` in its
+/// parser): then a start may be EXCLUSIVE and an end INCLUSIVE.
+pub(super) fn has_next_in_greenplum7(type_name: &str) -> bool {
+    let is_time = ["time ", "timestamp ", "interval"]
+        .iter()
+        .any(|name| type_name.starts_with(name));
+    matches!(type_name, "smallint" | "integer" | "bigint" | "date") || (is_time && !type_name.contains('('))
+}
+
 /// What rows of a partition have in common; nothing for the one that takes all others.
 pub(super) fn check(level: &Level<'_>, partition: &Partition<'_>) -> Option<Vec<u8>> {
     let columns = level.columns.join(&b", "[..]);

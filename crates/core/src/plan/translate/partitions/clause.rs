@@ -1,5 +1,6 @@
 //! Reads `PARTITION BY RANGE (d) SUBPARTITION BY LIST (r) (PARTITION p START (x) END (y) WITH (tablename='t') (...), ...)`.
 
+use crate::format::sql_script::Span;
 use crate::plan::translate::statement::{Statement, literal};
 use crate::plan::translate::tables::items;
 
@@ -29,6 +30,8 @@ pub(super) struct Partition<'a> {
     pub(super) end: Option<Bound<'a>>,
     /// What stands between the parentheses of VALUES.
     pub(super) values: Option<&'a [u8]>,
+    /// How it is stored: `appendonly=true` and its like.
+    pub(super) options: Vec<&'a [u8]>,
     pub(super) partitions: Vec<Partition<'a>>,
 }
 
@@ -38,6 +41,8 @@ pub(super) struct Bound<'a> {
     pub(super) value: &'a [u8],
     /// As is usual: a start that belongs to the range, an end that does not.
     pub(super) is_edge: bool,
+    /// `(value) INCLUSIVE`, in the text of the statement.
+    pub(super) span: Span,
 }
 
 impl<'a> Clause<'a> {
@@ -88,6 +93,7 @@ fn partition<'a>(statement: &Statement<'a>, from: usize, to: usize) -> Option<Pa
         start: None,
         end: None,
         values: None,
+        options: Vec::new(),
         partitions: Vec::new(),
     };
     let mut at = from;
@@ -107,15 +113,17 @@ fn partition<'a>(statement: &Statement<'a>, from: usize, to: usize) -> Option<Pa
                 let is_start = statement.is(at, "start");
                 let inclusive = statement.is(close + 1, "inclusive");
                 let exclusive = statement.is(close + 1, "exclusive");
+                let last = close + usize::from(inclusive || exclusive);
                 let bound = Bound {
                     value: statement.slice(at + 2, close - 1),
                     is_edge: if is_start { !exclusive } else { !inclusive },
+                    span: statement.span(at + 1, last),
                 };
                 match is_start {
                     true => partition.start = Some(bound),
                     false => partition.end = Some(bound),
                 }
-                at = close + 1 + usize::from(inclusive || exclusive);
+                at = last + 1;
             }
             Some(close) if statement.is(at, "values") => {
                 partition.values = Some(statement.slice(at + 2, close - 1));
@@ -123,8 +131,9 @@ fn partition<'a>(statement: &Statement<'a>, from: usize, to: usize) -> Option<Pa
             }
             Some(close) if statement.is(at, "with") => {
                 for (from, to) in items(statement, at + 1, close) {
-                    if statement.is(from, "tablename") {
-                        partition.table = literal(&statement.tokens[to], statement.standard_strings)?;
+                    match statement.is(from, "tablename") {
+                        true => partition.table = literal(&statement.tokens[to], statement.standard_strings)?,
+                        false => partition.options.push(statement.slice(from, to)),
                     }
                 }
                 at = close + 1;

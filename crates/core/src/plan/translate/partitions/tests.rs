@@ -112,6 +112,64 @@ fn a_bound_that_cannot_be_said_makes_tables_that_inherit() {
     assert_eq!(translator.left_out().len(), 1);
 }
 
+/// What MatrixDB 5 (Greenplum 7.0.0 build dev) refuses of the clauses of Greenplum 5.
+#[test]
+fn greenplum_7_gets_the_ends_that_it_cannot_find() {
+    let on_7 = |statement: &str| {
+        let mut translator = Translator::new(&ORIGINAL, target(Server::Greenplum7));
+        let out = run(&mut translator, &script(&[("TABLE", "p", statement)]), Part::PreData);
+        let losses: Vec<String> = translator.left_out().iter().map(|item| item.why.join(" ")).collect();
+        (out, losses)
+    };
+    let table = |columns: &str, clause: &str| {
+        format!("CREATE TABLE p (\n    {columns}\n) DISTRIBUTED BY (id) {clause};\n\n\nALTER TABLE s.p OWNER TO o;")
+    };
+    // What it knows stays byte for byte; what it does not is said.
+    for (columns, clause, expected) in [
+        (
+            "id integer, d date",
+            "PARTITION BY RANGE(d) (PARTITION a START ('2020-01-01'::date) EXCLUSIVE END ('2020-02-01'::date) INCLUSIVE WITH \
+             (tablename='p_1_prt_a'))",
+            None,
+        ),
+        (
+            "id integer, v text",
+            "PARTITION BY RANGE(v) (PARTITION a START ('a'::text) END ('m'::text) INCLUSIVE WITH (tablename='p_1_prt_a', \
+             appendonly=true), PARTITION b START ('m'::text) EXCLUSIVE WITH (tablename='p_1_prt_b'))",
+            Some(
+                "PARTITION BY RANGE(v) (PARTITION a START ('a'::text) END (('m'::text) || chr(1)) WITH (tablename='p_1_prt_a', \
+                 appendonly=true), PARTITION b START (('m'::text) || chr(1)) WITH (tablename='p_1_prt_b'))",
+            ),
+        ),
+    ] {
+        let statement = table(columns, clause);
+        let (out, losses) = on_7(&statement);
+        let expected = table(columns, expected.unwrap_or(clause));
+        assert_eq!(out, expected.replace(";\n\n\n", "\n").trim_end_matches(';'));
+        assert!(losses.is_empty(), "{losses:?}");
+    }
+    // What nobody can say becomes tables that inherit, stored as they were.
+    let statement = table(
+        "id integer, a integer, b text",
+        "PARTITION BY LIST(a, b) (PARTITION p1 VALUES( (1, 'x')) WITH (tablename='p_1_prt_p1', appendonly=true, orientation=column))",
+    ) + "\n\nALTER TABLE s.p SET SUBPARTITION TEMPLATE (SUBPARTITION x VALUES (1));";
+    let (out, losses) = on_7(&statement);
+    let made: Vec<&str> = out.lines().skip(2).collect();
+    assert_eq!(
+        made,
+        [
+            ") DISTRIBUTED BY (id)",
+            "CREATE TABLE p_1_prt_p1 (CHECK ((a, b) IN ((1, 'x')))) INHERITS (p) WITH (appendonly=true, orientation=column)",
+            "ALTER TABLE s.p OWNER TO o",
+            "ALTER TABLE p_1_prt_p1 OWNER TO o",
+        ]
+    );
+    assert!(
+        losses[0].contains("this server has no lists over several columns"),
+        "{losses:?}"
+    );
+}
+
 #[test]
 fn what_is_done_to_a_table_is_done_to_its_partitions() {
     let pre = script(&[(
