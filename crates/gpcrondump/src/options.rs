@@ -334,8 +334,8 @@ pub const HELP: Page = Page {
     footer: &[
         "Exit status: 0 every database is dumped; 1 dumped, but something beside it was not done, see the log; 2 failed \
          or refused; 4 the question was answered with no.",
-        "Environment: MASTER_DATA_DIRECTORY, GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSSLMODE \
-         PGSSLROOTCERT PGSSLCERT PGSSLKEY as for psql. Log file: ~/gpAdminLogs/gpcrondump_YYYYMMDD.log.",
+        "Environment: MASTER_DATA_DIRECTORY (or COORDINATOR_DATA_DIRECTORY), GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD \
+         PGPASSFILE PGDATABASE PGSSLMODE PGSSLROOTCERT PGSSLCERT PGSSLKEY as for psql. Log file: ~/gpAdminLogs/gpcrondump_YYYYMMDD.log.",
     ],
     manual: &MANUAL,
 };

@@ -61,8 +61,9 @@ fn build_list(options: &Parsed, environment: &Environment) -> Result<ListRequest
 
 fn required_data_directory(options: &Parsed, environment: &Environment) -> Result<PathBuf, Refusal> {
     master_data_directory(options, environment).ok_or_else(|| {
-        Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
-            .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
+        Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!").with_hint(
+            "set it (or COORDINATOR_DATA_DIRECTORY), or name the data directory of the master with -d DIRECTORY.",
+        )
     })
 }
 

@@ -182,7 +182,7 @@ fn without_a_log_directory_or_a_data_directory_there_is_a_clear_word() {
         messages(&no_data.stdout)[1..],
         [
             "[CRITICAL]:-gpcrondump failed. (Reason='Environment Variable MASTER_DATA_DIRECTORY not set!') exiting...",
-            "[INFO]:-HINT: set it, or name the data directory of the master with -d DIRECTORY.",
+            "[INFO]:-HINT: set it (or COORDINATOR_DATA_DIRECTORY), or name the data directory of the master with -d DIRECTORY.",
         ]
     );
 
@@ -212,6 +212,19 @@ fn what_the_surroundings_lack_is_named() {
         (
             &[("HOME", "/tmp"), ("MASTER_DATA_DIRECTORY", "/nonexistent/master")][..],
             "(Reason='directory /nonexistent/master is not there') exiting...",
+        ),
+        // As Greenplum 7 and Cloudberry call it; the old name goes first.
+        (
+            &[("HOME", "/tmp"), ("COORDINATOR_DATA_DIRECTORY", "/nonexistent/new")][..],
+            "(Reason='directory /nonexistent/new is not there') exiting...",
+        ),
+        (
+            &[
+                ("HOME", "/tmp"),
+                ("COORDINATOR_DATA_DIRECTORY", "/nonexistent/new"),
+                ("MASTER_DATA_DIRECTORY", "/nonexistent/old"),
+            ][..],
+            "(Reason='directory /nonexistent/old is not there') exiting...",
         ),
     ] {
         let end = Command::new(env!("CARGO_BIN_EXE_gpcrondump"))

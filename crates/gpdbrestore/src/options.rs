@@ -244,8 +244,8 @@ pub const HELP: Page = Page {
         "Exit status of --verify: 0 all that was asked for can be restored; 1 the same, but a file that rows do not depend on \
          is damaged or missing; 2 rows or definitions are damaged or missing, or could not be read: the log names the \
          tables, and says which can still be restored.",
-        "Environment: MASTER_DATA_DIRECTORY, GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD PGPASSFILE PGDATABASE PGSSLMODE \
-         PGSSLROOTCERT PGSSLCERT PGSSLKEY as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
+        "Environment: MASTER_DATA_DIRECTORY (or COORDINATOR_DATA_DIRECTORY), GPHOME, and PGHOST PGPORT PGUSER PGPASSWORD \
+         PGPASSFILE PGDATABASE PGSSLMODE PGSSLROOTCERT PGSSLCERT PGSSLKEY as for psql. Log file: ~/gpAdminLogs/gpdbrestore_YYYYMMDD.log.",
     ],
     manual: &MANUAL,
 };

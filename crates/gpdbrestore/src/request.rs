@@ -53,7 +53,7 @@ fn build(options: &Parsed, environment: &Environment) -> Result<RestoreRequest, 
             })
             .ok_or_else(|| {
                 Refusal::failed("Environment Variable MASTER_DATA_DIRECTORY not set!")
-                    .with_hint("set it, or name the data directory of the master with -d DIRECTORY.")
+                    .with_hint("set it (or COORDINATOR_DATA_DIRECTORY), or name the data directory of the master with -d DIRECTORY.")
             })?,
         backup_root,
         prefix: Prefix::from_option(options.text("--prefix").unwrap_or_default())

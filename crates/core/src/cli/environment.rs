@@ -28,7 +28,10 @@ pub fn read_environment() -> Result<Environment, Refusal> {
         host: host_full.split('.').next().unwrap_or_default().to_owned(),
         host_full,
         gphome: set("GPHOME").map(PathBuf::from),
-        master_data_directory: set("MASTER_DATA_DIRECTORY").map(PathBuf::from),
+        master_data_directory: ["MASTER_DATA_DIRECTORY", "COORDINATOR_DATA_DIRECTORY"]
+            .into_iter()
+            .find_map(set)
+            .map(PathBuf::from),
         pg: PgEnvironment {
             host: text("PGHOST")?,
             port: port()?,

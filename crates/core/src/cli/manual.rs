@@ -51,7 +51,8 @@ pub const ENVIRONMENT: Section = Section {
     terms: &[
         (
             "MASTER_DATA_DIRECTORY",
-            "data directory of the master, unless -d names it; of a plain PostgreSQL server its data directory",
+            "data directory of the master, unless -d names it; of a plain PostgreSQL server its data directory. Where it is not \
+             set COORDINATOR_DATA_DIRECTORY counts, as Greenplum 7 and Cloudberry call it",
         ),
         (
             "GPHOME",

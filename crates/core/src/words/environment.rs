@@ -17,7 +17,7 @@ pub struct Environment {
     pub host_full: String,
     /// `GPHOME`; not set where the server is a plain PostgreSQL.
     pub gphome: Option<PathBuf>,
-    /// `MASTER_DATA_DIRECTORY`.
+    /// `MASTER_DATA_DIRECTORY`, or `COORDINATOR_DATA_DIRECTORY`, as Greenplum 7 and Cloudberry call it.
     pub master_data_directory: Option<PathBuf>,
     pub pg: PgEnvironment,
     /// The ssh program: `ssh` unless `GPDUMP_SSH` names another.
