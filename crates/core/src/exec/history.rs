@@ -33,7 +33,7 @@ pub async fn ensure_table(session: &Session, dialect: &Dialect) -> Result<Histor
     }
     let distributed = match dialect.distribution {
         // A Greenplum-shaped catalog before real PostgreSQL servers does not make them parse the clause.
-        _ if !dialect.banner.contains("Greenplum") && !dialect.banner.contains("Cloudberry") => "",
+        _ if dialect.utility_setting.is_none() => "",
         DistributionCatalog::None => "",
         _ => " DISTRIBUTED BY (rec_date)",
     };

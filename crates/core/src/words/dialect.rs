@@ -118,9 +118,11 @@ impl Dialect {
         }
     }
 
-    /// From `(Greenplum Database 6.24.3 build ...)`.
+    /// From `(Greenplum Database 6.24.3 build ...)`. The forks count on from the release that they come from.
     fn greenplum_version(&self) -> Option<(u32, u32)> {
-        let (_, rest) = self.banner.split_once("Greenplum Database ")?;
+        let (_, rest) = ["(Greenplum Database ", "(Greengage Database ", "(WarehousePG "]
+            .into_iter()
+            .find_map(|name| self.banner.split_once(name))?;
         let mut numbers = rest
             .split(|c: char| !c.is_ascii_digit())
             .map(|digits| digits.parse().ok());
@@ -242,6 +244,14 @@ mod tests {
         assert!(greenplum(
             "PostgreSQL 12.12 (Greenplum Database 7.1.0 build x) on y",
             120012
+        ));
+        assert!(greenplum(
+            "PostgreSQL 9.4.26 (Greengage Database 6.27.0 build x) on y",
+            90426
+        ));
+        assert!(greenplum(
+            "PostgreSQL 12.12 (MatrixDB 5.0.0) (Greenplum Database 7.0.0 build dev) on y",
+            120_012
         ));
         assert!(!greenplum("PostgreSQL 9.4.26 (Something else)", 90426));
         let plain = |version, topology| dialect(Product::Postgres, "", version, topology).shares_snapshots();
