@@ -183,6 +183,39 @@ fn writers_never_break_a_dump_and_never_wait_long_for_one() {
 }
 
 #[test]
+fn writers_that_come_to_the_tables_in_another_order_leave_a_moment_too() {
+    let cluster = bank();
+    cluster.sql(BANK, "CREATE TABLE first (a int); CREATE TABLE last (a int)");
+    for order in [["first", "last"], ["last", "first"]] {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let session = cluster.session(BANK);
+                    while !stop.load(Ordering::Relaxed) {
+                        session.sql("BEGIN");
+                        for table in order {
+                            session.sql(&format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"));
+                            session.sql("SELECT pg_sleep(0.02)");
+                        }
+                        session.sql("COMMIT");
+                    }
+                });
+            }
+            let end = gpcrondump(&cluster, &["--cut-timeout", "20"]).run();
+            stop.store(true, Ordering::Relaxed);
+            let end = end.expect_status(0);
+            assert!(
+                manifest(&cluster, &end.timestamp_key()).contains("\"one_cut\": true"),
+                "{order:?}"
+            );
+        });
+        // Two sets of one second have one key.
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
 fn a_table_that_comes_while_the_cut_is_taken_is_in_the_dump_with_its_rows_or_not_at_all() {
     let cluster = bank();
     // Whoever holds the table keeps the dump at its first lock; the list of tables was read before.
@@ -257,6 +290,8 @@ fn a_statement_that_comes_before_pg_dump_has_its_locks_is_let_through() {
     cluster.sql(BANK, "CREATE TABLE held (id int)");
     cluster.sql(BANK, "CREATE TABLE spare (id int)");
     let mut drop_table = None;
+    // The programs are brought up to date before the clock runs.
+    drop(gpcrondump(&cluster, &[]));
     let begun = Instant::now();
     let (said, key) = dump_with_pg_dump_held(&cluster, NOT_HELD, || {
         drop_table = Some(begin_on_master(&cluster, "DROP TABLE spare"));

@@ -90,10 +90,11 @@ where
     let started = Instant::now();
     let mut consistency = Consistency::default();
     let mut pause = FIRST_PAUSE;
+    let mut order = tables.to_vec();
     let reason = loop {
         consistency.attempts += 1;
         let asked = Instant::now();
-        match tokio::time::timeout(limits.attempt, lock_all(barrier, dialect, tables, catalog, limits)).await {
+        match tokio::time::timeout(limits.attempt, lock_all(barrier, dialect, &order, catalog, limits)).await {
             Ok(Ok(())) => {
                 consistency.waited_ms = millis(started);
                 let opened = open_snapshots().await;
@@ -132,6 +133,13 @@ where
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+        // Who writes several tables in one transaction may come to them in another order than we: it waits for one that we
+        // have locked, we for one that it has, and in the same order it would be so as often as we try. All is well as soon
+        // as the first table of such transactions is the first of them for us too.
+        match consistency.attempts {
+            1 => order.reverse(),
+            _ => fastrand::shuffle(&mut order),
+        }
     };
     consistency.waited_ms = millis(started);
     let mut watched = vec![QualifiedName::new("pg_catalog", "pg_class")];

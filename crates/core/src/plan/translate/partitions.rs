@@ -25,38 +25,20 @@ const NO_LISTS_OVER_COLUMNS: &str = "this server has no lists over several colum
 
 /// The partition clause of `CREATE TABLE`.
 pub(super) fn declared_partitions(statement: &Statement<'_>, known: &mut Known) -> Change {
-    let Some(at) = statement.find(0, &["partition", "by"]) else {
+    let Some(table) = Table::of(statement) else {
         return Change::Keep;
-    };
-    let Some((name, _)) = statement.table() else {
-        return Change::Keep;
-    };
-    let Some(clause) = Clause::read(statement, at) else {
-        // Of the declarative kind already, or nothing that we know.
-        return Change::Keep;
-    };
-    let table = Table {
-        clause: &clause,
-        schema: name.schema,
-        real: statement.real(name).schema,
-        types: column_types(statement),
     };
     let mut made = Made::default();
-    let root = statement.slice_of_name(&name);
-    let declared = table.declare(&root, 0, &clause.partitions, &mut made);
-    let mut root_text = Edits::default();
-    root_text.cut(statement, at, statement.tokens.len() - 1);
-    let without = root_text.apply(statement.text).unwrap_or_default();
-    match declared {
+    match table.declare(&table.written, 0, &table.clause.partitions, &mut made) {
         Ok(()) => {
             // A table with partitions has no storage of its own.
-            let without = without_options(&without, statement.standard_strings);
-            known.partitioned.insert(statement.real(name), made.partitions);
+            let without = without_options(&table.without_clause(statement), statement.standard_strings);
             let mut all = vec![[without, table.by(0)].concat()];
             all.extend(made.statements);
+            known.partitioned.insert(table.name, made.partitions);
             Change::Becomes(all)
         }
-        Err(reason) => table.inherited(statement, at, &root, &reason, known),
+        Err(reason) => table.inherited(statement, &reason, known),
     }
 }
 
@@ -74,26 +56,22 @@ fn without_options(text: &[u8], standard_strings: bool) -> Vec<u8> {
 /// Greenplum 7 takes the clause as it is, but for lists over several columns, and for ends of ranges whose next value it
 /// does not know: where it can be said it is, else the partitions become tables that inherit.
 pub(super) fn partitions_of_greenplum7(statement: &Statement<'_>, known: &mut Known) -> Change {
-    let Some(at) = statement.find(0, &["partition", "by"]) else {
+    let Some(table) = Table::of(statement) else {
+        // Its constraints are those of the whole table all the same.
+        if statement.find(0, &["partition", "by"]).is_some()
+            && let Some((name, _)) = statement.table()
+        {
+            known.partitioned.insert(statement.real(name), Vec::new());
+        }
         return Change::Keep;
-    };
-    let Some((name, _)) = statement.table() else {
-        return Change::Keep;
-    };
-    known.partitioned.insert(statement.real(name), Vec::new());
-    let Some(clause) = Clause::read(statement, at) else {
-        return Change::Keep;
-    };
-    let table = Table {
-        clause: &clause,
-        schema: name.schema,
-        real: statement.real(name).schema,
-        types: column_types(statement),
     };
     let mut edits = Edits::default();
-    match table.say_bounds(0, &clause.partitions, &mut edits) {
-        Ok(()) => Change::to(edits.apply(statement.text)),
-        Err(reason) => table.inherited(statement, at, &statement.slice_of_name(&name), &reason, known),
+    match table.say_bounds(0, &table.clause.partitions, &mut edits) {
+        Ok(()) => {
+            known.partitioned.insert(table.name, Vec::new());
+            Change::to(edits.apply(statement.text))
+        }
+        Err(reason) => table.inherited(statement, &reason, known),
     }
 }
 
@@ -194,10 +172,13 @@ fn column_types(statement: &Statement<'_>) -> Vec<(Vec<u8>, String)> {
 
 /// A table while its partitions are made.
 struct Table<'a> {
-    clause: &'a Clause<'a>,
-    /// Its schema as it is written, and as it is.
+    clause: Clause<'a>,
+    /// The first token of the clause, which goes on to the end of the statement.
+    clause_at: usize,
+    name: QualifiedName,
+    /// The name as it stands there, and the schema of it.
+    written: Vec<u8>,
     schema: Option<&'a [u8]>,
-    real: String,
     types: Vec<(Vec<u8>, String)>,
 }
 
@@ -208,25 +189,34 @@ struct Made {
     partitions: Vec<Leaf>,
 }
 
-impl Table<'_> {
-    /// The table without its clause, which begins at a token, and its partitions as tables that inherit from it.
-    fn inherited(
-        &self,
-        statement: &Statement<'_>,
-        clause_at: usize,
-        root: &[u8],
-        reason: &str,
-        known: &mut Known,
-    ) -> Change {
+impl<'a> Table<'a> {
+    /// Nothing for other statements, and for partitions of the declarative kind.
+    fn of(statement: &Statement<'a>) -> Option<Table<'a>> {
+        let clause_at = statement.find(0, &["partition", "by"])?;
+        let (name, _) = statement.table()?;
+        Some(Table {
+            clause: Clause::read(statement, clause_at)?,
+            clause_at,
+            written: statement.slice_of_name(&name),
+            schema: name.schema,
+            types: column_types(statement),
+            name: statement.real(name),
+        })
+    }
+
+    fn without_clause(&self, statement: &Statement<'_>) -> Vec<u8> {
+        let mut edits = Edits::default();
+        edits.cut(statement, self.clause_at, statement.tokens.len() - 1);
+        edits.apply(statement.text).unwrap_or_default()
+    }
+
+    /// The table without its clause, and its partitions as tables that inherit from it.
+    fn inherited(self, statement: &Statement<'_>, reason: &str, known: &mut Known) -> Change {
         let mut made = Made::default();
-        self.inherit(root, 0, &self.clause.partitions, &mut made);
-        if let Some((name, _)) = statement.table() {
-            known.partitioned.insert(statement.real(name), made.partitions);
-        }
-        let mut without = Edits::default();
-        without.cut(statement, clause_at, statement.tokens.len() - 1);
-        let mut all = vec![without.apply(statement.text).unwrap_or_default()];
+        self.inherit(&self.written, 0, &self.clause.partitions, &mut made);
+        let mut all = vec![self.without_clause(statement)];
         all.extend(made.statements);
+        known.partitioned.insert(self.name, made.partitions);
         Change::Loses(
             all,
             format!(
@@ -254,7 +244,7 @@ impl Table<'_> {
 
     fn leaf(&self, partition: &Partition<'_>) -> Leaf {
         Leaf {
-            name: QualifiedName::new(&self.real, String::from_utf8_lossy(&partition.table)),
+            name: QualifiedName::new(&self.name.schema, String::from_utf8_lossy(&partition.table)),
             sql: self.name_of(partition),
         }
     }
