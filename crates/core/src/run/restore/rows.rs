@@ -148,7 +148,11 @@ impl Scene<'_> {
                 if load.rows.contains_key(table) || load.troubled.contains(table) {
                     continue;
                 }
-                match self.request.truncate && existing.contains(table) && provided.may_have(table) {
+                let relation = wanted.present.relations.get(&here(table));
+                let was_emptied = self.request.truncate
+                    && existing.contains(table)
+                    && relation.is_some_and(|relation| !relation.external);
+                match was_emptied && provided.may_have(table) {
                     true => differences.push(format!(
                         "table {table}: it was emptied, and no data file of the set has rows of it"
                     )),

@@ -189,11 +189,13 @@ impl Selection {
     }
 
     /// Tables, with all partitions that are asked for with them, for which no rows come, each with one of those.
-    fn without_rows(&self, provided: &Provided) -> HashMap<usize, &QualifiedName> {
+    fn without_rows(&self, present: &Present, provided: &Provided) -> HashMap<usize, &QualifiedName> {
         let mut lacking = HashMap::new();
         for &at in &self.choice.tables {
             let name = &self.inventory.tables[at].name;
-            if !self.inventory.has_rows(at) || provided.may_have(name) {
+            // An external partition is not emptied, and its rows are in no set.
+            let here = present.relations.get(&self.here(name));
+            if !self.inventory.has_rows(at) || provided.may_have(name) || here.is_some_and(|here| here.external) {
                 continue;
             }
             let mut above = Some(at);
@@ -216,7 +218,7 @@ impl Selection {
         if !self.truncates {
             return Ok((tables, warnings));
         }
-        let lacking = self.without_rows(provided);
+        let lacking = self.without_rows(present, provided);
         for &at in &self.choice.tables {
             let table = &self.inventory.tables[at];
             let is_part = table.parent.is_some_and(|parent| self.choice.tables.contains(&parent));
